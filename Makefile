@@ -1,0 +1,71 @@
+# `make` prints its help: every target with a `##` comment.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+PROTOS := $(shell find protos -name '*.proto')
+
+.PHONY: help setup protos lock demo up down status test check format bench clean
+
+help: ## Print this help
+	@echo "Reverie: a memory platform. Start with 'make demo', then 'make test'."
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.uv:
+	@echo "making .venv"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Reverie needs Python 3.11 or newer: PYTHON=python3.12 make $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv .venv && $(BIN)/pip install -q "uv==$(UV_VERSION)" && touch $@
+
+# The lock decides what is installed; the project itself is put in place without looking at dependencies again.
+.venv/.installed: .venv/.uv requirements.lock pyproject.toml
+	@echo "installing the locked dependencies"
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip sync -q --require-hashes requirements.lock
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.protos: .venv/.installed $(PROTOS)
+	@echo "generating the stubs"
+	@$(BIN)/python -m grpc_tools.protoc -I protos --python_out=protos --pyi_out=protos --grpc_python_out=protos $(PROTOS)
+	@touch $@
+
+setup: .venv/.protos ## Make .venv, install the locked dependencies, generate the stubs
+
+protos: setup ## Generate the stubs from protos/
+
+lock: .venv/.uv ## Resolve the dependencies anew into requirements.lock
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-header --group dev pyproject.toml -o requirements.lock
+
+demo: setup ## Start the platform, take in a year of memories, ask questions; leaves it running
+	@$(BIN)/reverie demo
+
+up: setup ## Start the platform in the background
+	@$(BIN)/reverie up --detach
+
+down: ## Stop everything
+	@if [ -x $(BIN)/reverie ]; then $(BIN)/reverie down; else echo "nothing is installed, so nothing runs"; fi
+
+status: setup ## Show every instance, its sidecar and its latency
+	@$(BIN)/reverie status
+
+test: setup ## Run the tests: unit, contract, and real processes
+	@$(BIN)/python -m pytest
+
+check: setup ## Lint, types, contracts, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy services mesh ops client tests
+	$(BIN)/buf lint
+	$(BIN)/lint-imports
+
+format: setup ## Format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## Run every bench and regenerate docs/benchmarks.md
+	$(BIN)/reverie bench all
+
+clean: down ## Stop everything and remove .venv and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find protos -name '*_pb2*' -delete
