@@ -31,6 +31,17 @@ class Machine:
         )
 
 
+def commit_id() -> str:
+    """The revision of the checkout that runs, with `+` where files differ; `unknown` outside of git."""
+    root = Path(__file__).resolve().parents[2]
+    try:
+        return _git(root, "rev-parse", "--short=12", "HEAD") + (
+            "+" if _git(root, "status", "--porcelain") else ""
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """The outcome of one bench. Latencies are milliseconds, ratios have no unit."""
@@ -39,23 +50,12 @@ class Record:
     results: dict[str, Any]
     ratios: dict[str, float] = field(default_factory=dict)
     zones: int = 1
-    commit: str = field(default_factory=lambda: commit_id())
+    commit: str = field(default_factory=commit_id)
     machine: Machine = field(default_factory=Machine.this)
 
     def to_json(self) -> str:
         """The record as one line."""
         return json.dumps(asdict(self))
-
-
-def commit_id() -> str:
-    """The revision of the checkout that runs, with `+` where files differ from it; `unknown` outside of git."""
-    root = Path(__file__).resolve().parents[2]
-    try:
-        return _git(root, "rev-parse", "--short=12", "HEAD") + (
-            "+" if _git(root, "status", "--porcelain") else ""
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def _git(root: Path, *arguments: str) -> str:
