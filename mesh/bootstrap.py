@@ -1,0 +1,94 @@
+"""What an Envoy is started with: who it is, where its control plane and its admin socket are.
+
+    path.write_text(json.dumps(bootstrap("query-a-0", "query", "a", admin_socket=..., mesh_socket=...)))
+    subprocess.Popen(command(path))
+
+All else comes by xDS.
+"""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+MESH_CLUSTER = "mesh"
+"""The cluster of the control plane; the only one that is static, besides `LOCAL_CLUSTER`."""
+LOCAL_CLUSTER = "local"
+"""The cluster of the proxy's own peers: Envoy weighs their zones against a callee's to stay in its own."""
+MAX_CONNECTIONS = 4096
+"""Downstream connections that a proxy holds at most; more are closed at once."""
+
+_OWNER_ONLY = 0o600
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_ADS: dict[str, Any] = {"ads": {}, "resource_api_version": "V3"}
+
+
+def command(bootstrap_path: Path) -> list[str]:
+    """The arguments that start an Envoy from a bootstrap file; it logs warnings to stderr.
+
+    One worker thread: a machine runs one proxy for each instance, and they share its cores. No hot restart:
+    its shared memory is named by a number that would have to differ between all proxies of a machine.
+    """
+    binary = resources.files("envoy") / "_bin" / "envoy"
+    options = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warn"]
+    return [str(binary), "--config-path", str(bootstrap_path), *options]
+
+
+def bootstrap(node_id: str, service: str, zone: str, admin_socket: Path, mesh_socket: Path) -> dict[str, Any]:
+    """The JSON value of a proxy's bootstrap file. Envoy refuses sockets of more than 107 bytes."""
+    return {
+        "node": {"id": node_id, "cluster": service, "locality": {"zone": zone}},
+        "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": _OWNER_ONLY}}},
+        "dynamic_resources": {"ads_config": _ads(), "cds_config": _ADS, "lds_config": _ADS},
+        "static_resources": {"clusters": [_control_plane(mesh_socket), _peers(service)]},
+        "cluster_manager": {"local_cluster_name": LOCAL_CLUSTER},
+        # Without it histograms are merged by a timer in every proxy, and are stale when somebody looks.
+        "stats_flush_on_admin": True,
+        "overload_manager": _overload(),
+    }
+
+
+def _ads() -> dict[str, Any]:
+    return {
+        "api_type": "DELTA_GRPC",
+        "transport_api_version": "V3",
+        "set_node_on_first_message_only": True,
+        "grpc_services": [{"envoy_grpc": {"cluster_name": MESH_CLUSTER}}],
+    }
+
+
+def _control_plane(socket: Path) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}
+    # A control plane that hangs is noticed by its missing pongs, not after the kernel's minutes.
+    keepalive = {"interval": "10s", "timeout": "5s"}
+    return {
+        "name": MESH_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": MESH_CLUSTER, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "typed_extension_protocol_options": {
+            _HTTP_OPTIONS: {
+                "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
+                "explicit_http_config": {"http2_protocol_options": {"connection_keepalive": keepalive}},
+            }
+        },
+    }
+
+
+def _peers(service: str) -> dict[str, Any]:
+    """Nobody connects through it, so it has no TLS; only its endpoints' zones count."""
+    return {
+        "name": LOCAL_CLUSTER,
+        "type": "EDS",
+        "connect_timeout": "1s",
+        "eds_cluster_config": {"service_name": service, "eds_config": _ADS},
+    }
+
+
+def _overload() -> dict[str, Any]:
+    monitor = "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    limit = {
+        "@type": f"type.googleapis.com/{monitor}",
+        "max_active_downstream_connections": MAX_CONNECTIONS,
+    }
+    name = "envoy.resource_monitors.global_downstream_max_connections"
+    return {"resource_monitors": [{"name": name, "typed_config": limit}]}
