@@ -5,7 +5,6 @@ the cluster's own notes. Clients come through a Unix socket, with a password. Th
 switched off and knows no Unix sockets: it listens on a free port of the loopback, which takes no commands.
 """
 
-import ctypes
 import hashlib
 import importlib.util
 import os
@@ -13,10 +12,11 @@ import secrets
 import shutil
 import signal
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from ops.local import userns
 
 BINARY = "REVERIE_VALKEY_BIN"
 """Environment variable that names another `valkey-server`."""
@@ -25,7 +25,6 @@ MAX_SOCKET_PATH = 107
 """Bytes that a Unix socket's path may have on Linux (`sun_path` less its final zero)."""
 
 SLOTS = 16_384
-PR_SET_PDEATHSIG = 1
 
 
 class ValkeyMissingError(Exception):
@@ -77,7 +76,7 @@ class Valkey:
         _write_private(self._config_file, self._config())
 
     def command(self) -> list[str]:
-        """Return what to execute. The server ends when the process that called this does, even by SIGKILL."""
+        """Return what to execute. It must be started by the process that calls this, and ends with it."""
         server = find_server(os.environ)
         return [
             sys.executable,
@@ -216,16 +215,3 @@ def _write_private(path: Path, text: str) -> None:
     with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
     scratch.replace(path)
-
-
-def run(parent: int, server: str, config: str) -> None:
-    """Become the server, to be ended by the kernel when the process `parent` is gone. Does not return."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit("Valkey was not started: who wanted it is gone")
-    os.execv(server, [server, config])  # noqa: S606
-
-
-if __name__ == "__main__":
-    run(int(sys.argv[1]), sys.argv[2], sys.argv[3])
