@@ -77,15 +77,9 @@ class Valkey:
 
     def command(self) -> list[str]:
         """Return what to execute. It must be started by the process that calls this, and ends with it."""
-        server = find_server(os.environ)
-        return [
-            sys.executable,
-            "-m",
-            "ops.local.valkey",
-            str(os.getpid()),
-            str(server),
-            str(self._config_file),
-        ]
+        program = [str(find_server(os.environ)), str(self._config_file)]
+        # Nothing is lost by the hardest of signals, and it is the one that cannot be ignored.
+        return userns.launcher(program, death_signal=signal.SIGKILL)
 
     def environment(self) -> dict[str, str]:
         """Return what the server's environment needs beside the caller's own: nothing."""
