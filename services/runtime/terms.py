@@ -1,0 +1,221 @@
+"""Words of a memory and of a question, reduced to numbers that can be compared.
+
+    memory_terms("I adopted a cat.", date(2023, 5, 7))  ->  bytes, 4 for each word that counts
+    question_terms("When did she adopt cats?")          ->  [Term("adopt", "adopt", ..), Term("cats", "cat", ..)]
+    traits("I adopted a cat last week.")                ->  Trait.TIME_EXPRESSION
+
+A word is lower-cased, freed of accents and English endings (Snowball), and hashed to 32 bits; words that say nothing
+("the", "did") are left out. Chinese characters and kana count one by one and in pairs of neighbours. Stored terms can
+only be compared with terms of the same `ANALYZER`: PostgreSQL, for one, splits and stems a little differently.
+
+Everything here is a pure function; the caches of words are bounded and may be used from several threads.
+"""
+
+import re
+import unicodedata
+import zlib
+from collections.abc import Sequence
+from datetime import date
+from enum import IntEnum, IntFlag
+from functools import lru_cache
+from threading import get_ident
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from Stemmer import Stemmer
+
+ANALYZER = 1
+"""Version of the way from text to terms and traits. Raise it when any text would give others, and analyse anew."""
+
+MAX_WORD = 64
+"""Characters of a word that count; what follows is ignored, in memories and questions alike."""
+
+
+class Precision(IntEnum):
+    """How exactly it is known when a memory happened; the numbers of `OccurredPrecision` in the contract."""
+
+    UNSPECIFIED = 0
+    YEAR = 1
+    MONTH = 2
+    DAY = 3
+    INSTANT = 4
+
+
+class TimeUnit(IntEnum):
+    """What sort of span a question names; the numbers of `NamedTimeUnit` in the contract."""
+
+    DAY = 1
+    MONTH = 2
+    YEAR = 3
+
+
+class NamedTime(NamedTuple):
+    """A span of time that a question names: first and last day, since 1970-01-01 in the person's own calendar."""
+
+    first_day: int
+    last_day: int
+    unit: TimeUnit
+
+
+class Trait(IntFlag):
+    """What ranking wants to know of a memory's text beyond its words; stored as a smallint beside the terms."""
+
+    TIME_EXPRESSION = 1
+    """It says when something happens or happened: "last Friday", "in 2019", "two weeks ago"."""
+    QUESTION = 2
+    """It asks: what it says ends with a question mark."""
+
+
+class Term(NamedTuple):
+    """One word of a question: as written, as stemmed, as hashed (0 to 2**32 - 1)."""
+
+    word: str
+    stem: str
+    hash: int
+
+
+def memory_terms(
+    text: str,
+    occurred_on: date | None = None,
+    precision: Precision = Precision.DAY,
+    *,
+    place: str = "",
+    people: Sequence[str] = (),
+    labels: Sequence[str] = (),
+) -> bytes:
+    """Return the terms of a memory: little-endian uint32 hashes in order, a repeated word repeated.
+
+    Besides the text they cover the local date in words, as far as `precision` knows it ("7 May 2023 Sunday"), the
+    place, the people and the labels. The speaker is not among them: ranking keeps it apart.
+    """
+    parts = (text, date_in_words(occurred_on, precision), place, *people, *labels)
+    return b"".join(map(_packed, words(" ".join(parts))))
+
+
+def question_terms(text: str) -> list[Term]:
+    """Return the terms of a question in order, a repeated one repeated, without words that say nothing."""
+    return [Term(word, stem, term_hash(stem)) for word in words(text) for stem in stems(word)]
+
+
+def date_in_words(day: date | None, precision: Precision) -> str:
+    """Return "7 May 2023 Sunday", "May 2023", "2023" or "", as exact as `precision` allows."""
+    if day is None:
+        return ""
+    if precision == Precision.YEAR:
+        return str(day.year)
+    if precision == Precision.MONTH:
+        return f"{MONTHS[day.month - 1]} {day.year}"
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year} {WEEKDAYS[day.weekday()]}"
+
+
+def traits(text: str) -> Trait:
+    """Return what ranking wants to know of a memory's text beyond its words."""
+    found = Trait(0)
+    if _TIME_EXPRESSION.search(text.lower()):
+        found |= Trait.TIME_EXPRESSION
+    if text.rstrip(_CLOSING).endswith(_QUESTION_MARKS):
+        found |= Trait.QUESTION
+    return found
+
+
+def words(text: str) -> list[str]:
+    """Split a text into lower-case words without accents; "don't" and "7th" come out as one word each."""
+    if not text.isascii():
+        text = _plain(text)
+    return _WORD.findall(text.lower())
+
+
+@lru_cache(maxsize=65_536)
+def stems(word: str) -> tuple[str, ...]:
+    """Return what a word of `words` counts as: nothing, one stem, or several in scripts without spaces."""
+    word = word[:MAX_WORD]
+    if not word.isascii() and _UNSPACED.search(word):
+        return tuple(_characters_and_pairs(word))
+    bare = _ENDING.sub("", word)
+    if bare in STOP_WORDS or bare.endswith("n't"):
+        return ()
+    ordinal = _ORDINAL.fullmatch(bare)
+    return (ordinal[1] if ordinal else _stemmer(get_ident()).stemWord(bare),)
+
+
+def term_hash(stem: str) -> int:
+    """Return the hash of a stem: CRC-32 of its UTF-8 bytes, alike on every machine."""
+    return zlib.crc32(stem.encode())
+
+
+@lru_cache(maxsize=65_536)
+def _packed(word: str) -> bytes:
+    return b"".join(term_hash(stem).to_bytes(4, "little") for stem in stems(word))
+
+
+@lru_cache(maxsize=64)
+def _stemmer(_thread: int) -> "Stemmer":
+    # One for each thread: a stemmer works in a buffer of its own.
+    from Stemmer import Stemmer
+
+    return Stemmer("english")
+
+
+def _plain(text: str) -> str:
+    """Straighten quotes, unify width, and take accents off Latin, Greek and Cyrillic letters."""
+    apart = unicodedata.normalize("NFKD", text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    return unicodedata.normalize("NFKC", _ACCENTS.sub("", apart))
+
+
+def _characters_and_pairs(word: str) -> list[str]:
+    pieces: list[str] = []
+    for run in _RUN.findall(word):
+        if _UNSPACED.match(run):
+            pieces += [*run, *(run[at : at + 2] for at in range(len(run) - 1))]
+        else:
+            pieces.append(run)
+    return pieces
+
+
+MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+STOP_WORDS = frozenset(
+    # articles, pronouns, and what points
+    "a an the i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his himself she her "
+    "hers herself it its itself they them their theirs themselves this that these those there here who whom whose which "
+    "what when where why how one "
+    # verbs that only help
+    "am is are was were be been being have has had having do does did doing done will would shall should can could might "
+    "must ought get got gets cannot im ive id youre dont didnt doesnt isnt wasnt cant wont thats whats "
+    # what joins
+    "and or but nor if then else than because as until while of at by for with about against between into through during "
+    "before after above below to from up down in out on off over under again further once so such both each few more most "
+    "other some any all no not only own same too very just also now s t"
+    .split()
+)  # fmt: skip
+"""Words of English that say nothing about what a memory is about."""
+
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+_ENDING = re.compile(r"'(?:s|m|re|ve|ll|d)$")
+_ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
+_ACCENTS = re.compile("[\u0300-\u036f]+")
+_SCRIPTS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNSPACED = re.compile(f"[{_SCRIPTS}]")
+_RUN = re.compile(f"[{_SCRIPTS}]+|[^{_SCRIPTS}]+")
+
+_QUESTION_MARKS = ("?", "\N{FULLWIDTH QUESTION MARK}", "\N{ARABIC QUESTION MARK}")
+_CLOSING = " \t\r\n!\"')]*"
+
+_SPANS = (
+    "days?|nights?|mornings?|afternoons?|evenings?|weeks?|weekends?|months?|years?|decades?"
+    "|spring|summer|autumn|fall|winter|semester|term"
+)
+_DAYS = "(?:mon|tues|wednes|thurs|fri|satur|sun)days?"
+_MONTH_NAMES = "january|february|april|june|july|august|september|october|november|december"
+_TIME_EXPRESSION = re.compile(
+    rf"\b(?:yesterday|today|tonight|tomorrow|recently|{_DAYS}|{_MONTH_NAMES}"
+    rf"|(?:last|past|next|this|previous|coming|following)\s+(?:few\s+|couple\s+of\s+)?(?:{_SPANS}|march|may)"
+    rf"|(?:in|on|since|until|by|early|late|mid)\s+(?:march|may)|(?:march|may)\s+\d|\d\s+(?:march|may)"
+    rf"|(?:{_SPANS})\s+ago|ago|(?:19|20)\d\d"
+    rf"|(?:the\s+)?(?:other|following|next)\s+day"
+    rf"|for\s+(?:\w+\s+){{1,2}}(?:{_SPANS}))\b"
+)
