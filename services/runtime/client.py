@@ -1,0 +1,48 @@
+"""Calls to other services: out through the own proxy, in the name of the caller."""
+
+from pathlib import Path
+
+import grpc
+
+from services.runtime import principal
+from services.runtime.tokens import METADATA_KEY
+
+MAX_MESSAGE_BYTES = 5 * 1024 * 1024
+"""The largest message either way: the contracts' 4 MiB, and what storage adds to a batch of that size."""
+
+MAX_METADATA_BYTES = 32 * 1024
+"""The largest headers or trailers that are taken in: a JWT, a token, and an error with its fields."""
+
+MESSAGE_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+)
+"""Limits that servers and clients share."""
+
+_CHANNEL_OPTIONS = (
+    *MESSAGE_OPTIONS,
+    # The proxy repeats calls, within its budget; a second loop here would multiply them.
+    ("grpc.enable_retries", 0),
+    # Its socket is local: it is back as soon as the proxy is.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+)
+
+
+def connect(egress_socket: Path) -> grpc.aio.Channel:
+    """A channel to every service that this one may call, by its proxy's Unix socket. Connects when first used."""
+    return grpc.aio.insecure_channel(f"unix:{egress_socket}", options=_CHANNEL_OPTIONS)
+
+
+def forwarded() -> tuple[tuple[str, str], ...]:
+    """Metadata that makes a call one in the name of the caller: its JWT and its consistency token.
+
+    Unauthenticated where no call with a JWT is under way.
+    """
+    call = principal.call()
+    if call.token is None:
+        return (("authorization", call.authorization),)
+    return ("authorization", call.authorization), (METADATA_KEY, call.token)

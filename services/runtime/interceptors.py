@@ -1,0 +1,260 @@
+"""What every call passes before a handler sees it: limits, the caller's JWT, errors on the wire, numbers.
+
+Handlers are wrapped once, when a method is first looked up, not by gRPC's interceptors: those would cost every call
+a chain of coroutines.
+"""
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from time import perf_counter
+from typing import Any, NoReturn
+
+import grpc
+import structlog
+
+from services import catalog
+from services.catalog import Audience
+from services.runtime import principal
+from services.runtime.errors import (
+    InternalError,
+    Overloaded,
+    ReverieError,
+    Unauthenticated,
+    from_rpc_error,
+    to_status,
+)
+from services.runtime.principal import Call, Verifier
+from services.runtime.telemetry import Counter, Histogram, Metric
+from services.runtime.tokens import METADATA_KEY
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Behaviour = Callable[[Any, Context], Any]
+
+RETRY_DELAY = timedelta(milliseconds=100)
+"""What a refused caller is told to wait: several times what a call takes."""
+
+_BEARER = "Bearer "
+_log = structlog.get_logger("calls")
+
+
+class CallNumbers:
+    """Counts and durations of calls by method."""
+
+    def __init__(self) -> None:
+        self.ended = Counter(
+            "reverie_calls_total", "Calls that ended, by method and reason", ("method", "reason")
+        )
+        self.seconds = Histogram("reverie_call_seconds", "How long calls took", label="method")
+
+    def count(self, method: str, reason: str, started: float) -> None:
+        """Counts a call that began at `started`, by `perf_counter`."""
+        self.ended.add(1, method, reason)
+        self.seconds.observe(perf_counter() - started, method)
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """Both."""
+        return self.ended, self.seconds
+
+
+class Admission:
+    """Room for so many calls of one API at a time: one API's crowd takes no other's place."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._under_way = 0
+
+    def enter(self) -> None:
+        """Counts a call in. Overloaded if there is no room; it has to leave all the same."""
+        self._under_way += 1
+        if self._under_way > self._limit:
+            raise Overloaded(retry_delay=RETRY_DELAY)
+
+    def leave(self) -> None:
+        """Counts a call out."""
+        self._under_way -= 1
+
+
+class Guard:
+    """Stands in for a server while services register, and wraps their handlers."""
+
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        verifier: Verifier | None,
+        limits: Callable[[str], int],
+        numbers: CallNumbers,
+    ) -> None:
+        self._server = server
+        self._verifier = verifier
+        self._limits = limits
+        self._numbers = numbers
+
+    def add_generic_rpc_handlers(self, handlers: "Sequence[grpc.GenericRpcHandler[Any, Any]]") -> None:
+        """Registers handlers of services that the catalog lists. KeyError if it lists one not."""
+        self._server.add_generic_rpc_handlers([self._guarded(handler) for handler in handlers])
+
+    def add_registered_method_handlers(
+        self, service: str, handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
+    ) -> None:
+        """Nothing: gRPC's own does nothing either, and the generated code calls both."""
+
+    def _guarded(self, handler: "grpc.GenericRpcHandler[Any, Any]") -> "_GuardedService":
+        if not isinstance(handler, grpc.ServiceRpcHandler):
+            raise TypeError("only the handlers of whole services can be registered")
+        api = _api(handler.service_name())
+        entrance = Entrance(api.audience, self._verifier, Admission(self._limits(api.name)), self._numbers)
+        return _GuardedService(handler, entrance)
+
+
+class Entrance:
+    """What calls of one API pass."""
+
+    def __init__(
+        self, audience: Audience, verifier: Verifier | None, admission: Admission, numbers: CallNumbers
+    ) -> None:
+        if audience is not Audience.INTERNAL and verifier is None:
+            raise ValueError(
+                "an API that takes a JWT needs REVERIE_JWT_KEYS, the file with the issuer's public keys"
+            )
+        self._audience = audience
+        self._verifier = verifier
+        self._admission = admission
+        self._numbers = numbers
+
+    def wrapped(self, method: str, behaviour: Behaviour) -> Behaviour:
+        """The behaviour behind this entrance, of the same kind: coroutine or asynchronous generator."""
+        if inspect.isasyncgenfunction(behaviour):
+            return self._wrapped_generator(method, behaviour)
+        return self._wrapped_coroutine(method, behaviour)
+
+    def _wrapped_coroutine(
+        self, method: str, behaviour: Callable[[Any, Context], Awaitable[Any]]
+    ) -> Behaviour:
+        admission, authenticate, numbers = self._admission, self._authenticate, self._numbers
+
+        async def guarded(request: Any, context: Context) -> Any:
+            started = perf_counter()
+            reason = "OK"
+            try:
+                admission.enter()
+                authenticate(context)
+                return await behaviour(request, context)
+            except BaseException as failure:
+                error = _error(method, failure)
+                reason = error.reason
+                await refuse(context, error)
+            finally:
+                admission.leave()
+                numbers.count(method, reason, started)
+
+        return guarded
+
+    def _wrapped_generator(
+        self, method: str, behaviour: Callable[[Any, Context], AsyncIterator[Any]]
+    ) -> Behaviour:
+        async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
+            started = perf_counter()
+            reason = "OK"
+            try:
+                self._admission.enter()
+                self._authenticate(context)
+                async for response in behaviour(request, context):
+                    yield response
+            except BaseException as failure:
+                error = _error(method, failure)
+                reason = error.reason
+                await refuse(context, error)
+            finally:
+                self._admission.leave()
+                self._numbers.count(method, reason, started)
+
+        return guarded
+
+    def _authenticate(self, context: Context) -> None:
+        """Makes the caller known to the handler; internal APIs have none: the mesh lets only their callers in."""
+        if self._audience is Audience.INTERNAL or self._verifier is None:
+            return
+        authorization, token = _headers(context)
+        if authorization is None or not authorization.startswith(_BEARER):
+            raise Unauthenticated
+        caller = self._verifier.verify(authorization[len(_BEARER) :])
+        if self._audience is Audience.OPERATOR:
+            caller.require(principal.OPERATOR)
+        principal.enter(Call(caller, authorization, token))
+
+
+class _GuardedService(grpc.ServiceRpcHandler):
+    """The handlers of a service, each wrapped when it is first looked up."""
+
+    def __init__(self, handler: grpc.ServiceRpcHandler, entrance: Entrance) -> None:
+        self._handler = handler
+        self._entrance = entrance
+        self._wrapped: "dict[str, grpc.RpcMethodHandler[Any, Any]]" = {}
+
+    def service_name(self) -> str:
+        """The service's full name."""
+        return self._handler.service_name()
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        """The wrapped handler of a method; None if the service has no such method."""
+        found = self._wrapped.get(handler_call_details.method)
+        return found or self._wrap(handler_call_details)
+
+    def _wrap(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        handler = self._handler.service(details)
+        if handler is None:
+            return None
+        wrapped = _rewrapped(handler, lambda behaviour: self._entrance.wrapped(details.method, behaviour))
+        self._wrapped[details.method] = wrapped
+        return wrapped
+
+
+async def refuse(context: Context, error: ReverieError) -> NoReturn:
+    """Ends the call with an error; raises what gRPC wants raised."""
+    status = to_status(error)
+    await context.abort(status.code, status.details or "", status.trailing_metadata or ())
+
+
+def _error(method: str, failure: BaseException) -> ReverieError:
+    """The error that a caller is told. Raises `failure` itself where it is not for the caller."""
+    if isinstance(failure, ReverieError):
+        return failure
+    if isinstance(failure, grpc.aio.AioRpcError):
+        return from_rpc_error(failure)
+    if isinstance(failure, grpc.aio.AbortError) or not isinstance(failure, Exception):
+        raise failure
+    _log.error("a handler failed", method=method, exc_info=failure)
+    return InternalError()
+
+
+def _headers(context: Context) -> tuple[str | None, str | None]:
+    authorization = token = None
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization":
+            authorization = value
+        elif key == METADATA_KEY:
+            token = value
+    return authorization, token
+
+
+def _rewrapped(
+    handler: "grpc.RpcMethodHandler[Any, Any]", wrap: Callable[[Behaviour], Behaviour]
+) -> "grpc.RpcMethodHandler[Any, Any]":
+    kinds = {
+        (False, False): (handler.unary_unary, grpc.unary_unary_rpc_method_handler),
+        (False, True): (handler.unary_stream, grpc.unary_stream_rpc_method_handler),
+        (True, False): (handler.stream_unary, grpc.stream_unary_rpc_method_handler),
+        (True, True): (handler.stream_stream, grpc.stream_stream_rpc_method_handler),
+    }
+    behaviour, constructor = kinds[handler.request_streaming, handler.response_streaming]
+    return constructor(wrap(behaviour), handler.request_deserializer, handler.response_serializer)
+
+
+def _api(name: str) -> catalog.Api:
+    for provider in catalog.providers(name):
+        return next(api for api in provider.apis if api.name == name)
+    raise KeyError(f"the catalog lists no API {name!r}")

@@ -1,0 +1,149 @@
+"""Opaque tokens that only we can make: consistency tokens and page tokens.
+
+A token is urlsafe base64 of `version | length of key id | key id | MAC | payload`; the MAC (HMAC-SHA256, first 16
+bytes) covers the kind too, so that no token passes for one of another kind. It is not encrypted.
+"""
+
+import base64
+import binascii
+import hmac
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+from services.runtime.errors import TokenInvalid
+
+METADATA_KEY = "reverie-token"
+"""The metadata that carries a consistency token."""
+
+VALID_KEYS = 2
+"""How many keys are valid at a time: the newest, which seals, and the one before."""
+
+MAX_TEXT = 16_384
+"""Characters of the longest token that is looked at."""
+
+_VERSION = 1
+_MAC_BYTES = 16
+_CONSISTENCY = "consistency"
+_CONSISTENCY_HEAD = struct.Struct("<16sq")
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """The MAC keys that are valid, by id; the last one seals."""
+
+    keys: dict[str, bytes]
+    directory: Path | None = None
+
+    @classmethod
+    def load(cls, directory: Path) -> "Keyring":
+        """The newest keys of a directory of files `<keyid>.key`; the newest id sorts last. ValueError if none."""
+        paths = sorted(directory.glob("*.key"))[-VALID_KEYS:]
+        keys = {path.stem: path.read_bytes().strip() for path in paths}
+        if not keys:
+            raise ValueError(f"no key in {directory}: it needs a file <keyid>.key of at least 32 bytes")
+        for key_id, key in keys.items():
+            if len(key) < 32 or len(key_id.encode()) > 255:
+                raise ValueError(
+                    f"the key {key_id!r} in {directory} is shorter than 32 bytes, or its id is too long"
+                )
+        return cls(keys, directory)
+
+    def reloaded(self) -> "Keyring":
+        """The keys as they are on disk now."""
+        return self if self.directory is None else Keyring.load(self.directory)
+
+    @property
+    def sealing(self) -> tuple[str, bytes]:
+        """Id and key that new tokens are sealed with."""
+        return next(reversed(self.keys.items()))
+
+
+class ConsistencyToken(NamedTuple):
+    """A state of an owner that a caller has seen."""
+
+    lineage: bytes
+    owner: UUID
+    revision: int
+
+
+class Tokens:
+    """Seals and opens tokens."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+
+    def seal(self, kind: str, payload: bytes) -> str:
+        """A token of that kind. The payload can be read by whoever holds it."""
+        key_id, key = self._keyring.sealing
+        name = key_id.encode()
+        mac = _mac(key, kind, name, payload)
+        sealed = bytes((_VERSION, len(name))) + name + mac + payload
+        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+    def open(self, kind: str, text: str) -> bytes:
+        """The payload of a token of that kind. TokenInvalid if it is anything else."""
+        name, mac, payload = _parts(_decoded(text))
+        key = self._key(name)
+        if not hmac.compare_digest(mac, _mac(key, kind, name, payload)):
+            raise TokenInvalid
+        return payload
+
+    def consistency(self, token: ConsistencyToken) -> str:
+        """A sealed consistency token."""
+        head = _CONSISTENCY_HEAD.pack(token.owner.bytes, token.revision)
+        return self.seal(_CONSISTENCY, head + token.lineage)
+
+    def parse_consistency(self, text: str) -> ConsistencyToken:
+        """The consistency token that was sealed. TokenInvalid if it is none of ours."""
+        payload = self.open(_CONSISTENCY, text)
+        owner, revision = _CONSISTENCY_HEAD.unpack_from(payload)
+        return ConsistencyToken(payload[_CONSISTENCY_HEAD.size :], UUID(bytes=owner), revision)
+
+    def incoming_consistency(
+        self, metadata: Iterable[tuple[str, str | bytes]] | None, owner: UUID
+    ) -> ConsistencyToken | None:
+        """The token that came with a call, if it is that owner's; another owner's is ignored."""
+        for key, value in metadata or ():
+            if key == METADATA_KEY:
+                token = self.parse_consistency(value if isinstance(value, str) else value.decode("latin-1"))
+                return token if token.owner == owner else None
+        return None
+
+    def _key(self, name: bytes) -> bytes:
+        key_id = name.decode("latin-1")
+        if key_id not in self._keyring.keys:
+            # A newer key may be in use elsewhere already.
+            self._keyring = self._keyring.reloaded()
+        try:
+            return self._keyring.keys[key_id]
+        except KeyError:
+            raise TokenInvalid from None
+
+
+def _mac(key: bytes, kind: str, name: bytes, payload: bytes) -> bytes:
+    covered = b"\0".join((kind.encode(), bytes((_VERSION, len(name))) + name, payload))
+    return hmac.digest(key, covered, "sha256")[:_MAC_BYTES]
+
+
+def _decoded(text: str) -> bytes:
+    if not text or len(text) > MAX_TEXT:
+        raise TokenInvalid
+    try:
+        sealed = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)
+    except (binascii.Error, ValueError) as damaged:
+        raise TokenInvalid from damaged
+    # One text for one token: spare bits at the end must be zero.
+    if base64.urlsafe_b64encode(sealed).rstrip(b"=").decode() != text:
+        raise TokenInvalid
+    return sealed
+
+
+def _parts(sealed: bytes) -> tuple[bytes, bytes, bytes]:
+    start = 2 + sealed[1] if len(sealed) > 2 else 0
+    if not start or sealed[0] != _VERSION or len(sealed) < start + _MAC_BYTES:
+        raise TokenInvalid
+    return sealed[2:start], sealed[start : start + _MAC_BYTES], sealed[start + _MAC_BYTES :]
