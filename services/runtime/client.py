@@ -33,7 +33,10 @@ _CHANNEL_OPTIONS = (
 
 
 def connect(egress_socket: Path) -> grpc.aio.Channel:
-    """A channel to every service that this one may call, by its proxy's Unix socket. Connects when first used."""
+    """A channel to every service that this one may call, by its proxy's Unix socket.
+
+    Connects when it is first used.
+    """
     return grpc.aio.insecure_channel(f"unix:{egress_socket}", options=_CHANNEL_OPTIONS)
 
 

@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ServiceConfig(BaseSettings):
-    """Settings that all services share: environment variables `REVERIE_*`, checked before the socket opens."""
+    """Settings that all services share, from variables `REVERIE_*`; checked before the socket opens."""
 
     model_config = SettingsConfigDict(env_prefix="REVERIE_", frozen=True, extra="ignore")
 

@@ -1,8 +1,10 @@
 """What can go wrong, once: each class is one reason, with one gRPC code, on the wire and off it.
 
-A service raises these; an interceptor turns them into a status with `google.rpc.ErrorInfo` (domain "reverie"),
-`BadRequest` and `RetryInfo`; a caller gets the same class back by `from_rpc_error`.
+A service raises these; an interceptor turns them into a status with `google.rpc.ErrorInfo` (domain
+"reverie"), `BadRequest` and `RetryInfo`; a caller gets the same class back by `from_rpc_error`.
 """
+
+# ruff: noqa: N818  (the classes are named after their reasons)
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -20,7 +22,7 @@ DETAILS_KEY = "grpc-status-details-bin"
 """The trailing metadata that holds the details."""
 
 MAX_DETAIL_BYTES = 5_000
-"""Bytes of field violations in a status: gRPC refuses trailers beyond 8 KiB, and they grow by a third as base64."""
+"""Bytes of field violations in a status: gRPC refuses trailers beyond 8 KiB, and base64 adds a third."""
 
 Code = grpc.StatusCode
 
@@ -243,7 +245,8 @@ class DeadlineExceeded(ReverieError):
 ERRORS: tuple[type[ReverieError], ...] = (
     InternalError, InvalidArgument, TokenInvalid, TooLarge, StoreRefused, MemoryNotFound, MemoryExists,
     MemoryDeleted, OwnerErased, EtagMismatch, UserForbidden, ScopeMissing, Unauthenticated, UnknownOutcome,
-    StoreDown, StoreFull, StalePrimary, Draining, PeerUnavailable, Overloaded, DeadlineTooShort, DeadlineExceeded,
+    StoreDown, StoreFull, StalePrimary, Draining, PeerUnavailable, Overloaded, DeadlineTooShort,
+    DeadlineExceeded,
 )  # fmt: skip
 """Every reason."""
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from enum import Enum
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -65,14 +66,14 @@ class Health:
         self._changed = asyncio.Event()
 
 
-class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
+class HealthService(health_pb2_grpc.HealthServicer):
     """grpc.health.v1.Health, by `Health`."""
 
     def __init__(self, health: Health) -> None:
         self._health = health
 
     async def Check(  # noqa: N802
-        self, request: health_pb2.HealthCheckRequest, context: "grpc.aio.ServicerContext[object, object]"
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> health_pb2.HealthCheckResponse:
         """Answers once; NOT_FOUND for a service that is not here."""
         status = self._health.status(request.service)
@@ -81,7 +82,7 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         return Response(status=status)
 
     async def Watch(  # noqa: N802
-        self, request: health_pb2.HealthCheckRequest, _context: "grpc.aio.ServicerContext[object, object]"
+        self, request: health_pb2.HealthCheckRequest, _context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         """Answers now and at each change."""
         async for status in self._health.statuses(request.service):

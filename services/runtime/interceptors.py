@@ -1,7 +1,7 @@
 """What every call passes before a handler sees it: limits, the caller's JWT, errors on the wire, numbers.
 
-Handlers are wrapped once, when a method is first looked up, not by gRPC's interceptors: those would cost every call
-a chain of coroutines.
+Handlers are wrapped once, when a method is first looked up, not by gRPC's interceptors: those would cost
+every call a chain of coroutines.
 """
 
 import inspect
@@ -30,6 +30,8 @@ from services.runtime.tokens import METADATA_KEY
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Any, Context], Any]
+CoroutineBehaviour = Callable[[Any, Context], Awaitable[Any]]
+GeneratorBehaviour = Callable[[Any, Context], AsyncIterator[Any]]
 
 RETRY_DELAY = timedelta(milliseconds=100)
 """What a refused caller is told to wait: several times what a call takes."""
@@ -91,7 +93,7 @@ class Guard:
         self._limits = limits
         self._numbers = numbers
 
-    def add_generic_rpc_handlers(self, handlers: "Sequence[grpc.GenericRpcHandler[Any, Any]]") -> None:
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Registers handlers of services that the catalog lists. KeyError if it lists one not."""
         self._server.add_generic_rpc_handlers([self._guarded(handler) for handler in handlers])
 
@@ -100,7 +102,7 @@ class Guard:
     ) -> None:
         """Nothing: gRPC's own does nothing either, and the generated code calls both."""
 
-    def _guarded(self, handler: "grpc.GenericRpcHandler[Any, Any]") -> "_GuardedService":
+    def _guarded(self, handler: grpc.GenericRpcHandler) -> "_GuardedService":
         if not isinstance(handler, grpc.ServiceRpcHandler):
             raise TypeError("only the handlers of whole services can be registered")
         api = _api(handler.service_name())
@@ -129,9 +131,7 @@ class Entrance:
             return self._wrapped_generator(method, behaviour)
         return self._wrapped_coroutine(method, behaviour)
 
-    def _wrapped_coroutine(
-        self, method: str, behaviour: Callable[[Any, Context], Awaitable[Any]]
-    ) -> Behaviour:
+    def _wrapped_coroutine(self, method: str, behaviour: CoroutineBehaviour) -> Behaviour:
         admission, authenticate, numbers = self._admission, self._authenticate, self._numbers
 
         async def guarded(request: Any, context: Context) -> Any:
@@ -141,7 +141,7 @@ class Entrance:
                 admission.enter()
                 authenticate(context)
                 return await behaviour(request, context)
-            except BaseException as failure:
+            except BaseException as failure:  # noqa: BLE001  (it goes on, as itself or on the wire)
                 error = _error(method, failure)
                 reason = error.reason
                 await refuse(context, error)
@@ -151,9 +151,7 @@ class Entrance:
 
         return guarded
 
-    def _wrapped_generator(
-        self, method: str, behaviour: Callable[[Any, Context], AsyncIterator[Any]]
-    ) -> Behaviour:
+    def _wrapped_generator(self, method: str, behaviour: GeneratorBehaviour) -> Behaviour:
         async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
             started = perf_counter()
             reason = "OK"
@@ -162,7 +160,7 @@ class Entrance:
                 self._authenticate(context)
                 async for response in behaviour(request, context):
                     yield response
-            except BaseException as failure:
+            except BaseException as failure:  # noqa: BLE001  (it goes on, as itself or on the wire)
                 error = _error(method, failure)
                 reason = error.reason
                 await refuse(context, error)
@@ -173,7 +171,7 @@ class Entrance:
         return guarded
 
     def _authenticate(self, context: Context) -> None:
-        """Makes the caller known to the handler; internal APIs have none: the mesh lets only their callers in."""
+        """Makes the caller known to the handler; internal APIs have none: the mesh guards them."""
         if self._audience is Audience.INTERNAL or self._verifier is None:
             return
         authorization, token = _headers(context)
@@ -191,7 +189,7 @@ class _GuardedService(grpc.ServiceRpcHandler):
     def __init__(self, handler: grpc.ServiceRpcHandler, entrance: Entrance) -> None:
         self._handler = handler
         self._entrance = entrance
-        self._wrapped: "dict[str, grpc.RpcMethodHandler[Any, Any]]" = {}
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     def service_name(self) -> str:
         """The service's full name."""
@@ -235,9 +233,9 @@ def _headers(context: Context) -> tuple[str | None, str | None]:
     authorization = token = None
     for key, value in context.invocation_metadata() or ():
         if key == "authorization":
-            authorization = value
+            authorization = str(value)
         elif key == METADATA_KEY:
-            token = value
+            token = str(value)
     return authorization, token
 
 
@@ -250,6 +248,7 @@ def _rewrapped(
         (True, False): (handler.stream_unary, grpc.stream_unary_rpc_method_handler),
         (True, True): (handler.stream_stream, grpc.stream_stream_rpc_method_handler),
     }
+    behaviour: Any
     behaviour, constructor = kinds[handler.request_streaming, handler.response_streaming]
     return constructor(wrap(behaviour), handler.request_deserializer, handler.response_serializer)
 

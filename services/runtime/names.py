@@ -30,7 +30,7 @@ def parse_user(name: str, field: str = "parent") -> str:
 
 
 def parse_memory(name: str, field: str = "name") -> tuple[str, UUID]:
-    """The user and the id of `users/{user}/memories/{memory}`. InvalidArgument, naming `field`, if it is none."""
+    """The user and the id of `users/{user}/memories/{memory}`. InvalidArgument, naming `field`, if not."""
     match = _MEMORY_NAME.fullmatch(name)
     if match is None:
         raise InvalidArgument.of(field, "is users/{user}/memories/{memory}, with a UUID in lower case")

@@ -70,7 +70,7 @@ def _prepare(
     verifier = Verifier(config.jwt_keys) if config.jwt_keys else None
     guard = Guard(server, verifier, lambda api: limits.get(api, config.concurrency), CallNumbers())
     # The generated code asks for a server and uses two methods of it: those that the guard has.
-    services = tuple(register(cast(grpc.aio.Server, guard)))
+    services = tuple(register(cast("grpc.aio.Server", guard)))
     health = Health(services)
     health_pb2_grpc.add_HealthServicer_to_server(HealthService(health), server)
     reflection.enable_server_reflection((*services, _HEALTH, reflection.SERVICE_NAME), server)

@@ -15,7 +15,7 @@ SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 
 
 def configure_logging(level: str) -> None:
-    """Sends log lines of at least `level` to stderr, one JSON object a line. Called once, by a process's main."""
+    """Sends log lines of at least `level` to stderr, one JSON object a line. A process calls it once."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

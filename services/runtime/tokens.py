@@ -1,7 +1,7 @@
 """Opaque tokens that only we can make: consistency tokens and page tokens.
 
-A token is urlsafe base64 of `version | length of key id | key id | MAC | payload`; the MAC (HMAC-SHA256, first 16
-bytes) covers the kind too, so that no token passes for one of another kind. It is not encrypted.
+A token is urlsafe base64 of `version | length of key id | key id | MAC | payload`; the MAC (HMAC-SHA256,
+first 16 bytes) covers the kind too, so that no token passes for one of another kind. It is not encrypted.
 """
 
 import base64
@@ -40,7 +40,10 @@ class Keyring:
 
     @classmethod
     def load(cls, directory: Path) -> "Keyring":
-        """The newest keys of a directory of files `<keyid>.key`; the newest id sorts last. ValueError if none."""
+        """The newest keys of a directory of files `<keyid>.key`; the newest id sorts last.
+
+        ValueError if there is none, or one is too short.
+        """
         paths = sorted(directory.glob("*.key"))[-VALID_KEYS:]
         keys = {path.stem: path.read_bytes().strip() for path in paths}
         if not keys:
