@@ -171,10 +171,12 @@ class Entrance:
         return guarded
 
     def _authenticate(self, context: Context) -> None:
-        """Makes the caller known to the handler; internal APIs have none: the mesh guards them."""
-        if self._audience is Audience.INTERNAL or self._verifier is None:
+        """Makes the caller known to the handler. Internal APIs may go without: the mesh guards them."""
+        if self._verifier is None:
             return
         authorization, token = _headers(context)
+        if authorization is None and self._audience is Audience.INTERNAL:
+            return
         if authorization is None or not authorization.startswith(_BEARER):
             raise Unauthenticated
         caller = self._verifier.verify(authorization[len(_BEARER) :])
