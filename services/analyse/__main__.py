@@ -1,0 +1,51 @@
+"""`python -m services.analyse`: one worker process."""
+
+import asyncio
+import random
+from datetime import timedelta
+
+from reverie.storage.v1 import analysis_pb2_grpc
+from services.analyse.config import AnalyseConfig
+from services.analyse.embed import Embed
+from services.analyse.hints import Hints, NoHints, ValkeyHints, connect_valkey
+from services.analyse.planner import Pace, Planner
+from services.analyse.worker import Worker
+from services.runtime import embedder
+from services.runtime.client import connect
+from services.runtime.server import run, serve
+from services.runtime.telemetry import configure_logging
+
+
+async def main() -> None:
+    """Works until SIGTERM. The server tells its health and serves nothing else."""
+    config = AnalyseConfig()  # type: ignore[call-arg]
+    configure_logging(config.log_level)
+    worker = Worker(
+        analysis_pb2_grpc.StorageAnalysisServiceStub(connect(config.egress_socket)),  # type: ignore[no-untyped-call]
+        Embed(embedder.by_name(config.embedder)),
+        hints(config),
+        Planner(Pace(poll_seconds=config.poll_seconds), random.random),
+        lease=timedelta(seconds=config.lease_seconds),
+        niceness=config.niceness,
+    )
+    working = asyncio.create_task(worker.run())
+
+    async def finish() -> None:
+        worker.stop()
+        await working
+
+    await serve(config, lambda _server: (), before_stop=finish)
+
+
+def hints(config: AnalyseConfig) -> Hints:
+    """Where this process hears of new work."""
+    if config.valkey_socket is None:
+        return NoHints()
+    valkey = connect_valkey(
+        config.valkey_socket, config.valkey_password_file, answer_seconds=3 * config.poll_seconds
+    )
+    return ValkeyHints(valkey, config.instance)
+
+
+if __name__ == "__main__":
+    run(main())

@@ -1,0 +1,136 @@
+"""Hints from Valkey: they wake a worker and spread the work, no more. Losing one does no harm."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+
+from services.analyse.planner import Key
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+STREAM = "{hints:embed}"
+"""The stream that storage writes; an entry's field `keys` holds owner and id, 32 bytes a memory."""
+
+GROUP = "embed"
+"""The group of workers: each hint goes to one of them."""
+
+FIELD = b"keys"
+ENTRIES = 16
+"""Entries read at a time."""
+
+_KEY_BYTES = 32
+
+
+class HintsDownError(Exception):
+    """Raised when hints cannot be had now; work is still there."""
+
+
+class Hints(Protocol):
+    """Where hints come from."""
+
+    async def read(self, seconds: float) -> Sequence[Key]:
+        """Return the next hints, none if none come in time. HintsDownError if that cannot be told."""
+        ...
+
+
+class NoHints:
+    """Stands in where there is no Valkey: due work is looked for every so often."""
+
+    async def read(self, seconds: float) -> Sequence[Key]:  # noqa: ARG002
+        """Raise HintsDownError."""
+        raise HintsDownError("there is no Valkey")
+
+
+class ValkeyHints:
+    """Reads the stream as a consumer of the group. Nothing is acknowledged: the queue is in the database."""
+
+    def __init__(self, valkey: "Redis", consumer: str) -> None:
+        self._valkey = valkey
+        self._consumer = consumer
+        self._log = structlog.get_logger("hints")
+        self._deaf = False
+
+    async def read(self, seconds: float) -> Sequence[Key]:
+        """Return the next hints, none if none come in time. HintsDownError if Valkey does not answer."""
+        from redis.exceptions import RedisError, ResponseError
+
+        try:
+            keys = await self._read(seconds)
+        except ResponseError as error:
+            await self._mend(error)
+            return ()
+        except (RedisError, OSError) as error:
+            raise self._down(error) from error
+        self._heard()
+        return keys
+
+    async def _read(self, seconds: float) -> list[Key]:
+        answer: Any = await self._valkey.xreadgroup(
+            GROUP,
+            self._consumer,
+            {STREAM: ">"},
+            count=ENTRIES,
+            block=max(1, int(seconds * 1000)),
+            noack=True,
+        )
+        return [key for fields in _fields(answer) for key in decoded(fields.get(FIELD, b""))]
+
+    async def _mend(self, error: Exception) -> None:
+        """Make the group where it is missing: at first, and after Valkey lost everything."""
+        from redis.exceptions import RedisError
+
+        if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+            raise self._down(error) from error
+        try:
+            await self._valkey.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+        except (RedisError, OSError) as refused:
+            # Another worker was faster, or Valkey is gone: the next read tells.
+            self._log.debug("the group was not made", error=str(refused))
+
+    def _down(self, error: Exception) -> HintsDownError:
+        if not self._deaf:
+            self._deaf = True
+            self._log.warning(
+                "no hints: Valkey does not answer; due work is looked for without", error=str(error)
+            )
+        return HintsDownError(str(error))
+
+    def _heard(self) -> None:
+        if self._deaf:
+            self._deaf = False
+            self._log.info("hints come again")
+
+
+def connect_valkey(socket: Path, password_file: Path | None, *, answer_seconds: float) -> "Redis":
+    """Return a client of the Valkey behind a Unix socket that waits up to `answer_seconds` for an answer."""
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    return Redis(
+        unix_socket_path=str(socket),
+        password=password_file.read_text().strip() if password_file else None,
+        socket_timeout=answer_seconds,
+        socket_connect_timeout=1.0,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def decoded(packed: bytes) -> list[Key]:
+    """Unpack the keys of an entry; what is no whole key is passed over."""
+    whole = len(packed) - len(packed) % _KEY_BYTES
+    return [Key(packed[at : at + 16], packed[at + 16 : at + 32]) for at in range(0, whole, _KEY_BYTES)]
+
+
+def _fields(answer: Any) -> list[dict[bytes, bytes]]:
+    """The fields of each entry of an XREADGROUP, by either protocol version."""
+    streams = answer.values() if isinstance(answer, dict) else [entries for _, entries in answer or ()]
+    return [fields for entries in streams for _, fields in _flat(entries) if fields]
+
+
+def _flat(entries: Any) -> Any:
+    # With protocol 3 redis-py wraps the entries of a stream in one more list.
+    return entries[0] if entries and isinstance(entries[0], list) else entries

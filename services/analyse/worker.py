@@ -1,0 +1,248 @@
+"""The worker: takes the planner's steps. Claims, works, attaches, reports failures one by one."""
+
+import asyncio
+import os
+import random
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import grpc
+import structlog
+from google.protobuf.duration_pb2 import Duration
+
+from reverie.storage.v1 import analysis_pb2, analysis_pb2_grpc
+from services.analyse.hints import Hints, HintsDownError
+from services.analyse.planner import Claim, Planner, Wait, isolated
+from services.analyse.stage import Stage, Work, cause
+from services.runtime.clock import MonotonicClock, monotonic
+from services.runtime.errors import ReverieError, from_rpc_error
+from services.runtime.telemetry import Counter
+
+T = TypeVar("T")
+Due = analysis_pb2.DueAnalysis
+
+CLAIM_SECONDS = 5.0
+"""How long a claim may take: one statement of a few milliseconds, and the mesh's repeats."""
+
+ATTACH_SECONDS = 15.0
+"""How long attaching may take: it waits for the owner's lock, which a large batch may hold."""
+
+PASSING = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+"""What storage answers when it is not the results' fault."""
+
+OWNERS_AT_A_TIME = 8
+"""Owners whose results are attached at the same time."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a group of analyses."""
+
+    results: list[tuple[Due, bytes]] = field(default_factory=list)
+    failures: list[tuple[Due, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What a worker counts."""
+
+    attached: Counter = field(
+        default_factory=lambda: Counter("reverie_analyses_attached_total", "Results that were attached.")
+    )
+    gone: Counter = field(
+        default_factory=lambda: Counter("reverie_analyses_gone_total", "Results for states that were gone.")
+    )
+    failed: Counter = field(
+        default_factory=lambda: Counter("reverie_analyses_failed_total", "Analyses that failed.")
+    )
+
+
+class Worker:
+    """One worker of one stage. The model runs in a thread that steps back behind everything else.
+
+    What it has claimed when it is killed comes due again as the lease ends, for whoever claims then.
+    """
+
+    def __init__(
+        self,
+        storage: analysis_pb2_grpc.StorageAnalysisServiceStub,
+        stage: Stage,
+        hints: Hints,
+        planner: Planner,
+        *,
+        lease: timedelta,
+        niceness: int = 0,
+        clock: MonotonicClock = monotonic,
+        shuffle: Callable[[list[int]], None] = random.shuffle,
+    ) -> None:
+        self.numbers = Numbers()
+        self._storage = storage
+        self._stage = stage
+        self._hints = hints
+        self._planner = planner
+        self._lease = Duration()
+        self._lease.FromTimedelta(lease)
+        self._clock = clock
+        self._shuffle = shuffle
+        self._stopping = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "stage", os.nice, (niceness,))
+        self._log = structlog.get_logger("worker").bind(stage=stage.name, model=stage.model)
+
+    async def run(self) -> None:
+        """Work until `stop`: the group under way is attached, the rest of the claim left to the lease."""
+        try:
+            while not self._stopping.is_set():
+                await self._take(self._planner.next())
+        finally:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def stop(self) -> None:
+        """Ask `run` to end soon."""
+        self._stopping.set()
+
+    async def _take(self, step: Claim | Wait) -> None:
+        if isinstance(step, Claim):
+            await self._claim(step)
+        elif step.deaf:
+            await self._unless_stopped(asyncio.sleep(step.seconds))
+        else:
+            await self._listen(step.seconds)
+
+    async def _listen(self, seconds: float) -> None:
+        try:
+            keys = await self._unless_stopped(self._hints.read(seconds))
+        except HintsDownError:
+            await self._unless_stopped(asyncio.sleep(seconds))
+            keys = ()
+        self._planner.hinted(keys or ())
+
+    async def _claim(self, claim: Claim) -> None:
+        request = analysis_pb2.ClaimDueRequest(
+            stage=self._stage.name,
+            model=self._stage.model,
+            limit=claim.limit,
+            lease=self._lease,
+            hints=(analysis_pb2.MemoryKey(owner=key.owner, id=key.id) for key in claim.hints),
+        )
+        response = await self._call(self._storage.ClaimDue, request, CLAIM_SECONDS)
+        if response is None:
+            return
+        self._planner.claimed(len(response.analyses))
+        groups = isolated([due.attempt for due in response.analyses], self._shuffle)
+        for group in groups:
+            if self._stopping.is_set():
+                break
+            await self._finish([response.analyses[at] for at in group])
+
+    async def _finish(self, analyses: Sequence[Due]) -> None:
+        started = self._clock()
+        outcome = await self._worked(analyses)
+        self._planner.worked(len(analyses), self._clock() - started)
+        outcome.failures += await self._attach(outcome.results)
+        await self._report(outcome.failures)
+
+    async def _worked(self, analyses: Sequence[Due]) -> Outcome:
+        """Run the stage; if it fails for several together, for each alone."""
+        work = [Work(due.text, due.language) for due in analyses]
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._thread, self._stage.run, work)
+        except Exception as error:  # noqa: BLE001  (a stage may fail in any way; its memory ends in the dead letters)
+            if len(analyses) == 1:
+                return Outcome(failures=[(analyses[0], cause(error))])
+            return await self._one_by_one(analyses)
+        return Outcome(results=list(zip(analyses, found, strict=True)))
+
+    async def _one_by_one(self, analyses: Sequence[Due]) -> Outcome:
+        outcome = Outcome()
+        for due in analyses:
+            alone = await self._worked([due])
+            outcome.results += alone.results
+            outcome.failures += alone.failures
+        return outcome
+
+    async def _attach(self, results: Iterable[tuple[Due, bytes]]) -> list[tuple[Due, str]]:
+        """Attach results owner by owner; return what storage refused, which are failures too."""
+        by_owner: dict[bytes, list[tuple[Due, bytes]]] = defaultdict(list)
+        for due, found in results:
+            by_owner[due.key.owner].append((due, found))
+        refused: list[tuple[Due, str]] = []
+        owners = list(by_owner.items())
+        for at in range(0, len(owners), OWNERS_AT_A_TIME):
+            some = owners[at : at + OWNERS_AT_A_TIME]
+            for failures in await asyncio.gather(*(self._attach_to(owner, found) for owner, found in some)):
+                refused += failures
+        return refused
+
+    async def _attach_to(self, owner: bytes, found: Sequence[tuple[Due, bytes]]) -> list[tuple[Due, str]]:
+        request = analysis_pb2.AttachResultsRequest(
+            owner=owner,
+            stage=self._stage.name,
+            model=self._stage.model,
+            results=(
+                analysis_pb2.StageResult(id=due.key.id, memory_revision=due.memory_revision, vector=vector)
+                for due, vector in found
+            ),
+        )
+        try:
+            response = await self._storage.AttachResults(request, timeout=ATTACH_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            return self._not_attached(from_rpc_error(error), [due for due, _ in found])
+        self.numbers.attached.add(response.attached)
+        self.numbers.gone.add(len(found) - response.attached)
+        return []
+
+    def _not_attached(self, error: ReverieError, analyses: Sequence[Due]) -> list[tuple[Due, str]]:
+        if error.code not in PASSING:
+            return [(due, f"storage refused the result: {error.reason}") for due in analyses]
+        # Nothing is wrong with the memories: the lease gives them back.
+        self._say_failed("results were not attached", error)
+        return []
+
+    async def _report(self, failures: Sequence[tuple[Due, str]]) -> None:
+        if not failures:
+            return
+        self.numbers.failed.add(len(failures))
+        self._log.warning("analyses failed", count=len(failures), cause=failures[0][1])
+        request = analysis_pb2.ReportFailuresRequest(
+            stage=self._stage.name,
+            model=self._stage.model,
+            failures=(
+                analysis_pb2.AnalysisFailure(key=due.key, memory_revision=due.memory_revision, error=said)
+                for due, said in failures
+            ),
+        )
+        await self._call(self._storage.ReportFailures, request, CLAIM_SECONDS)
+
+    async def _call(self, method: Callable[..., Awaitable[T]], request: Any, seconds: float) -> T | None:
+        """Call storage; None, after telling the planner, if it does not take the call."""
+        try:
+            return await method(request, timeout=seconds)
+        except grpc.aio.AioRpcError as error:
+            self._say_failed("storage did not take a call", from_rpc_error(error))
+            return None
+
+    def _say_failed(self, what: str, error: ReverieError) -> None:
+        self._planner.failed()
+        self._log.warning(what, reason=error.reason, error=error.message)
+
+    async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
+        """Wait for the work; None, with the work cancelled, if `stop` comes first."""
+        task = asyncio.ensure_future(work)
+        stop = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            task.cancel()
+            stop.cancel()
