@@ -51,6 +51,9 @@ class Api:
     """The longest that a call may take; callers' own deadlines are shorter."""
     retry: Retry | None = Retry()
     """None: a proxy never repeats its calls."""
+    affinity: str | None = None
+    """A request header: calls with the same value go to the same instance while it is there. For what an
+    instance keeps in memory; any instance may answer. None, or no such header: to the least busy of two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,8 @@ STORAGE = Service(
     objective_p95=timedelta(milliseconds=50),
     apis=(
         Api(_READ, Audience.PUBLIC),
-        Api(_SEARCH, Audience.INTERNAL),
+        # Segments of the owner are warm where its last search was.
+        Api(_SEARCH, Audience.INTERNAL, affinity="reverie-owner"),
         # Every operation carries an id or an etag, so the same batch again has the same outcome.
         Api(_WRITE, Audience.INTERNAL, timeout=timedelta(seconds=60)),
         Api(_ANALYSIS, Audience.INTERNAL, timeout=timedelta(seconds=30)),
@@ -153,36 +157,38 @@ ANALYSE = Service(
     memory_mib=384,
 )
 
-SERVICES: tuple[Service, ...] = (STORAGE, INGEST, QUERY, ANALYSE)
+Table = tuple[Service, ...]
+
+SERVICES: Table = (STORAGE, INGEST, QUERY, ANALYSE)
 """Every service, each after those that it calls."""
 
 
-def service(name: str) -> Service:
+def service(name: str, table: Table = SERVICES) -> Service:
     """The row of that name. KeyError, naming those there are, if there is none."""
-    for row in SERVICES:
+    for row in table:
         if row.name == name:
             return row
-    raise KeyError(f"no service {name!r}; there are {', '.join(row.name for row in SERVICES)}")
+    raise KeyError(f"no service {name!r}; there are {', '.join(row.name for row in table)}")
 
 
-def providers(api: str) -> Iterator[Service]:
+def providers(api: str, table: Table = SERVICES) -> Iterator[Service]:
     """The services that serve an API."""
-    return (row for row in SERVICES if any(offered.name == api for offered in row.apis))
+    return (row for row in table if any(offered.name == api for offered in row.apis))
 
 
-def callees(row: Service) -> dict[str, tuple[Api, ...]]:
+def callees(row: Service, table: Table = SERVICES) -> dict[str, tuple[Api, ...]]:
     """For each service that `row` calls: the APIs that it may call there.
 
     An API that several services serve (echo) means storage: the others forward to it.
     """
     found: dict[str, tuple[Api, ...]] = {}
     for name in row.calls:
-        callee = next(iter(providers(name)))
+        callee = next(iter(providers(name, table)))
         api = next(offered for offered in callee.apis if offered.name == name)
         found[callee.name] = (*found.get(callee.name, ()), api)
     return found
 
 
-def callers(api: str) -> tuple[str, ...]:
+def callers(api: str, table: Table = SERVICES) -> tuple[str, ...]:
     """The names of the services that may call an API."""
-    return tuple(row.name for row in SERVICES if api in row.calls)
+    return tuple(row.name for row in table if api in row.calls)
