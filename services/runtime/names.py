@@ -10,6 +10,7 @@ USER_PATTERN = r"[A-Za-z0-9._@+-]{1,128}"
 """What a user is called: 1 to 128 characters; letter case matters."""
 
 _USER = re.compile(USER_PATTERN)
+_ETAG = re.compile(r"[1-9][0-9]{0,17}")
 _USER_NAME = re.compile(rf"users/({USER_PATTERN})")
 _MEMORY_NAME = re.compile(
     rf"users/({USER_PATTERN})/memories/([0-9a-f]{{8}}-[0-9a-f]{{4}}-[0-9a-f]{{4}}-[0-9a-f]{{4}}-[0-9a-f]{{12}})"
@@ -51,3 +52,15 @@ def memory_name(user: str, memory: UUID) -> str:
 def owner_of(tenant: UUID, user: str) -> UUID:
     """The owner of a user's memories: the version 5 UUID of the user in the tenant's namespace."""
     return uuid5(tenant, user)
+
+
+def etag(revision: int) -> str:
+    """The etag of a memory at that revision."""
+    return str(revision)
+
+
+def parse_etag(text: str, field: str = "etag") -> int:
+    """The revision behind an etag. InvalidArgument, naming `field`, if it is none of ours."""
+    if _ETAG.fullmatch(text) is None:
+        raise InvalidArgument.of(field, "is the etag of a memory, as an answer gave it")
+    return int(text)
