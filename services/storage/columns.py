@@ -1,12 +1,14 @@
 """Memories and vectors as they come from the database into a segment: columns, not objects.
 
-A whole owner arrives as a few blobs (`string_agg` of one column each, all in the same order), a change as a few rows:
+A whole owner arrives as a few blobs (`string_agg` of one column each, all in the same order), a change as a
+few rows:
 
     Columns.of([Row(id=.., revision=.., terms=.., ..)])
     Columns.of_blobs(ids=.., revisions=.., terms=.., ..)
     Vectors.of_copy(data, dimensions=384)     # COPY (SELECT id, emb ..) TO STDOUT (FORMAT binary)
 
-Columns that may be NULL must come through `coalesce`: `string_agg` skips NULLs and shifts a column against the others.
+Columns that may be NULL must come through `coalesce`: `string_agg` skips NULLs and shifts a column against
+the others.
 """
 
 from calendar import monthrange
@@ -133,9 +135,9 @@ class Columns:
     ) -> Self:
         """Turn columns as PostgreSQL sends them into arrays: for a whole owner.
 
-        `uuid_send` for the ids; `int8send` for revisions and times (microseconds since 1970, until: 0 if none);
-        `int4send` for lengths (number of terms) and positions; `int2send` for the other numbers; terms as stored.
-        Raises ValueError if a column is shorter or longer than the others.
+        `uuid_send` for the ids; `int8send` for revisions and times (microseconds since 1970, until: 0 if
+        none); `int4send` for lengths (number of terms) and positions; `int2send` for the other numbers; terms
+        as stored. Raises ValueError if a column is shorter or longer than the others.
         """
         times = _numbers(occurred_at, ">i8").astype(np.int64)
         until = _numbers(occurred_until, ">i8").astype(np.int64)
@@ -163,21 +165,27 @@ class Columns:
     def only(self, keep: npt.NDArray[np.bool_]) -> "Columns":
         """Return some of the memories: those where `keep` is true."""
         chosen = np.flatnonzero(keep)
-        arrays = {
-            name: getattr(self, name)[chosen]
-            for name in ("ids", "revisions", "lengths", "times", "first_days", "last_days", "kinds", "traits", "positions")
-        }
-        texts = {
-            name: [getattr(self, name)[at] for at in chosen]
-            for name in ("conversations", "speakers", "labels", "people")
-        }
-        return Columns(terms=self.terms[np.repeat(keep, self.lengths)], **arrays, **texts)
+        places: list[int] = chosen.tolist()
+        return Columns(
+            ids=self.ids[chosen],
+            revisions=self.revisions[chosen],
+            lengths=self.lengths[chosen],
+            terms=self.terms[np.repeat(keep, self.lengths)],
+            times=self.times[chosen],
+            first_days=self.first_days[chosen],
+            last_days=self.last_days[chosen],
+            kinds=self.kinds[chosen],
+            traits=self.traits[chosen],
+            positions=self.positions[chosen],
+            conversations=[self.conversations[at] for at in places],
+            speakers=[self.speakers[at] for at in places],
+            labels=[self.labels[at] for at in places],
+            people=[self.people[at] for at in places],
+        )
 
     def check(self) -> None:
         """Raise ValueError if the columns do not fit each other."""
-        own = {
-            name: len(getattr(self, name)) for name in self.__slots__ if name not in {"terms", "ids"}
-        }
+        own = {name: len(getattr(self, name)) for name in self.__slots__ if name not in {"terms", "ids"}}
         wrong = [f"{name} has {size}" for name, size in own.items() if size != len(self.ids)]
         if int(self.lengths.sum()) != len(self.terms):
             wrong.append(f"terms has {len(self.terms)} for lengths of {int(self.lengths.sum())}")

@@ -1,21 +1,21 @@
 """The large arrays behind segments: rows are written once, at the end, and never moved under a reader.
 
-Several segments look at the same `Rows`, each at as many rows as it knows of. What lies before is never written again,
-but for a vector's place, which stays unread until a segment says that the row has one.
+Several segments look at the same `Rows`, each at as many rows as it knows of. What lies before is never
+written again, but for a vector's place, which stays unread until a segment says that the row has one.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from services.storage.columns import SEPARATOR, Columns, Ids, Vectors
+from services.storage.columns import SEPARATOR, Columns, Ids
 
 NO_CONVERSATION = np.iinfo(np.int32).max
 """Stands for "of no conversation", so that such rows come last in reading order."""
 
-_GROWTH = 1.25
+_GROWTH = 1.125
 _BYTES_OF_NAME = 120
 """What a name in a table of codes takes, roughly: the string, its place in the dictionary, its code."""
 
@@ -50,8 +50,8 @@ class Codes:
 class Rows:
     """Arrays with room at their end, shared by a line of segments.
 
-    `count` rows, `term_count` terms and `tag_count` tags are in use; `newest` is the serial number of the segment that
-    may write behind them.
+    `count` rows, `term_count` terms and `tag_count` tags are in use; `newest` is the serial number of the
+    segment that may write behind them.
     """
 
     def __init__(self, dimensions: int) -> None:
@@ -111,7 +111,8 @@ class Rows:
         self.count += len(columns)
 
     def attach(self, rows: npt.NDArray[np.intp], vectors: npt.NDArray[np.float32]) -> None:
-        """Write vectors, in 8 bits with a scale each, into rows of which no segment says that they have one."""
+        """Write vectors, in 8 bits with a scale each, into rows of which no segment says that they have
+        one."""
         scales = np.abs(vectors).max(axis=1, initial=0) / 127
         safe = np.where(scales > 0, scales, 1)[:, None]
         self.vectors[rows] = np.rint(vectors / safe)
@@ -187,8 +188,8 @@ class Rows:
 
 
 _ROW_ARRAYS = (
-    "ids", "revisions", "times", "first_days", "last_days", "conversations", "speakers", "positions", "lengths",
-    "kinds", "traits", "scales", "vectors",
+    "ids", "revisions", "times", "first_days", "last_days", "conversations", "speakers", "positions",
+    "lengths", "kinds", "traits", "scales", "vectors",
 )  # fmt: skip
 _TERM_ARRAYS = ("hashes", "low_hashes", "term_rows")
 _TAG_ARRAYS = ("tags", "tag_rows")

@@ -3,13 +3,13 @@
     segment = Segment.build(columns, revision=7, vectors=vectors)
     newer = segment.apply(Delta(revision=9, changed=columns, deleted=ids, vectors=vectors))
 
-It holds no text: 0.6 MB for 1,000 memories of 17 words with vectors of 384 numbers (8 bits each, one scale a vector).
-A segment answers for exactly one revision of its owner. It never changes while anybody looks: `apply` returns another
-one and leaves this as it was. The two share their large arrays: new memories are written behind the last row that older
-segments look at, an update is a new row, and a vector goes into a row which older segments know to have none. What is
-small (reading order, index by id, which rows have vectors) is copied. Only the newest of a line may write so; applying
-something to an older one copies everything first. Ranking may run in another thread meanwhile; two threads must not
-apply at once.
+It holds no text: 0.6 MB for 1,000 memories of 17 words with vectors of 384 numbers (8 bits each, one scale a
+vector). A segment answers for exactly one revision of its owner. It never changes while anybody looks:
+`apply` returns another one and leaves this as it was. The two share their large arrays: new memories are
+written behind the last row that older segments look at, an update is a new row, and a vector goes into a row
+which older segments know to have none. What is small (reading order, index by id, which rows have vectors) is
+copied. Only the newest of a line may write so; applying something to an older one copies everything first.
+Ranking may run in another thread meanwhile; two threads must not apply at once.
 
 Rows that are dead are left out when they are a quarter of all: then `apply` copies what lives.
 """
@@ -17,7 +17,7 @@ Rows that are dead are left out when they are a quarter of all: then `apply` cop
 from bisect import bisect_left
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,8 @@ Mask = npt.NDArray[np.bool_]
 _DEAD_SHARE = 4
 """One row in so many may be dead before what lives is copied; below `_DEAD_ROWS` nobody cares."""
 _DEAD_ROWS = 256
+_BLOCK = 2048
+"""Vectors that are widened to float32 at a time: they stay in the cache, and no copy of all is made."""
 _INSERTS = 64
 """Up to so many new memories are put into the reading order one by one; more are sorted in at once."""
 
@@ -61,27 +63,28 @@ class Segment:
     term_count: int
     tag_count: int
     order: Index
-    """Living rows in reading order: by conversation, in it by position, time, id; those of none at the end."""
+    """Living rows in reading order: by conversation, in it by position, time, id; those of none at the
+    end."""
     by_id: Index
     """Living rows by id."""
     has_vector: Mask
     """By row; false for dead rows."""
     vector_sum: npt.NDArray[np.float64]
     serial: int
-    _memo: dict[Hashable, Any] = field(default_factory=dict)
+    memo: dict[Hashable, Any] = field(default_factory=dict)
+    """What `once` keeps."""
 
-    @classmethod
+    @staticmethod
     def build(
-        cls, columns: Columns, *, revision: int, dimensions: int = 0, vectors: Vectors | None = None
-    ) -> Self:
+        columns: Columns, *, revision: int, dimensions: int = 0, vectors: Vectors | None = None
+    ) -> "Segment":
         """Build the segment of an owner from all of their memories.
 
         `dimensions` is needed when vectors are to come later. Vectors of unknown memories are passed over.
         """
         rows = Rows(vectors.values.shape[1] if vectors is not None else dimensions)
         rows.append(columns)
-        living = np.arange(rows.count, dtype=np.intp)
-        segment = cls._of_rows(rows, revision, living, np.zeros(rows.count, np.bool_))
+        segment = _whole(rows, revision, np.zeros(rows.count, np.bool_))
         return segment if vectors is None else segment.apply(Delta(revision, vectors=vectors))
 
     def __len__(self) -> int:
@@ -106,9 +109,9 @@ class Segment:
 
     def once(self, key: Hashable, make: Callable[["Segment"], T]) -> T:
         """Return `make(self)`, computed at the first time and kept with the segment."""
-        if key not in self._memo:
-            self._memo[key] = make(self)
-        return cast("T", self._memo[key])
+        if key not in self.memo:
+            self.memo[key] = make(self)
+        return cast("T", self.memo[key])
 
     def find(self, ids: Ids) -> Index:
         """Return the rows of memories by id, -1 where there is none (living)."""
@@ -136,6 +139,28 @@ class Segment:
         at = int(self.places[row])
         return self._alike(row, max(0, at - before), at), self._alike(row, at + 1, at + 1 + after)
 
+    def dot(self, vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the dot product of each row's vector with another; of no meaning for rows without one."""
+        products = np.empty(self.count, np.float32)
+        block = np.empty((min(self.count, _BLOCK), self.rows.dimensions), np.float32)
+        for start in range(0, self.count, _BLOCK):
+            part = self.rows.vectors[start : min(start + _BLOCK, self.count)]
+            np.copyto(block[: len(part)], part)
+            np.dot(block[: len(part)], vector, out=products[start : start + len(part)])
+        products *= self.rows.scales[: self.count]
+        return products
+
+    def mean_dot(self, vector: npt.NDArray[np.float32]) -> float:
+        """Return the mean dot product of all vectors of living memories with another; there must be one."""
+        return float(self.vector_sum @ vector) / self.vector_count
+
+    def tagged(self, tag: str) -> Mask:
+        """Return which rows bear a label ("l" and the label) or name a person ("p" and the person)."""
+        bearing = np.zeros(self.count, np.bool_)
+        code = self.rows.tag_codes.find(tag)
+        bearing[self.rows.tag_rows[: self.tag_count][self.rows.tags[: self.tag_count] == code]] = True
+        return bearing
+
     def apply(self, delta: Delta) -> "Segment":
         """Return the segment at the delta's revision; this one stays as it is.
 
@@ -143,90 +168,10 @@ class Segment:
         """
         if delta.revision < self.revision:
             raise ValueError(f"a segment at revision {self.revision} does not go back to {delta.revision}")
-        current = self._writable()
-        known = current.find(delta.changed.ids)
-        fresh = current._newer(known, delta.changed)
-        gone = np.concatenate([known[fresh & (known >= 0)], current.find(delta.deleted)])
-        added = current._append(delta.changed, fresh)
-        segment = current._moved(delta.revision, np.unique(gone[gone >= 0]), added)
+        segment = _with_memories(_writable(self), delta)
         if delta.vectors is not None and len(delta.vectors):
-            segment = segment._with_vectors(delta.vectors)
-        return segment._without_dead_rows()
-
-    @classmethod
-    def _of_rows(cls, rows: Rows, revision: int, living: Index, has_vector: Mask) -> Self:
-        return cls(
-            rows=rows,
-            revision=revision,
-            count=rows.count,
-            term_count=rows.term_count,
-            tag_count=rows.tag_count,
-            order=_in_reading_order(rows, living),
-            by_id=_by_id(rows, living),
-            has_vector=has_vector,
-            vector_sum=rows.sum_of_vectors(np.flatnonzero(has_vector)),
-            serial=rows.newest,
-        )
-
-    def _writable(self) -> "Segment":
-        """Return itself, or a copy that may write behind its last row if another segment already does."""
-        if self.serial == self.rows.newest:
-            return self
-        return self._on_own_rows()
-
-    def _on_own_rows(self) -> "Segment":
-        rows = self.rows.copy(self.count, self.term_count, self.tag_count)
-        return replace(self, rows=rows, serial=rows.newest, _memo={})
-
-    def _newer(self, known: Index, changed: Columns) -> Mask:
-        return cast("Mask", (known < 0) | (self.rows.revisions[known] < changed.revisions))
-
-    def _append(self, changed: Columns, fresh: Mask) -> Index:
-        first = self.rows.count
-        if fresh.any():
-            self.rows.append(changed if fresh.all() else changed.only(fresh))
-        return np.arange(first, self.rows.count, dtype=np.intp)
-
-    def _moved(self, revision: int, gone: Index, added: Index) -> "Segment":
-        """Return the segment without some rows and with others, which are already written."""
-        rows = self.rows
-        has_vector = np.concatenate([self.has_vector, np.zeros(len(added), np.bool_)])
-        lost = gone[self.has_vector[gone]]
-        has_vector[gone] = False
-        rows.newest += 1
-        return Segment(
-            rows=rows,
-            revision=revision,
-            count=rows.count,
-            term_count=rows.term_count,
-            tag_count=rows.tag_count,
-            order=_reordered(rows, _less(self.order, gone, rows.count), added),
-            by_id=_indexed(rows, _less(self.by_id, gone, rows.count), added),
-            has_vector=has_vector,
-            vector_sum=self.vector_sum - rows.sum_of_vectors(lost) if len(lost) else self.vector_sum,
-            serial=rows.newest,
-        )
-
-    def _with_vectors(self, vectors: Vectors) -> "Segment":
-        at = self.find(vectors.ids)
-        known = at >= 0
-        at, values = at[known], vectors.values[known]
-        current = self._on_own_rows() if self.has_vector[at].any() else self
-        lost = at[self.has_vector[at]]
-        vector_sum = current.vector_sum - current.rows.sum_of_vectors(lost)
-        current.rows.attach(at, values)
-        has_vector = current.has_vector.copy()
-        has_vector[at] = True
-        vector_sum = vector_sum + current.rows.sum_of_vectors(at)
-        return replace(current, has_vector=has_vector, vector_sum=vector_sum, _memo={})
-
-    def _without_dead_rows(self) -> "Segment":
-        dead = self.count - len(self)
-        if dead < _DEAD_ROWS or dead * _DEAD_SHARE < self.count:
-            return self
-        living = np.sort(self.order)
-        rows = self.rows.compacted(living)
-        return self._of_rows(rows, self.revision, np.arange(rows.count), self.has_vector[living])
+            segment = _with_vectors(segment, delta.vectors)
+        return _without_dead_rows(segment)
 
     def _alike(self, row: int, start: int, end: int) -> list[bytes]:
         part = self.order[start:end]
@@ -242,6 +187,93 @@ class Segment:
         names = self.rows.speaker_codes.names()
         used = np.unique(self.rows.speakers[self.order])
         return tuple(sorted(names[code] for code in used if code))
+
+
+def _whole(rows: Rows, revision: int, has_vector: Mask) -> Segment:
+    """Return the segment of rows that all live."""
+    living = np.arange(rows.count, dtype=np.intp)
+    return Segment(
+        rows=rows,
+        revision=revision,
+        count=rows.count,
+        term_count=rows.term_count,
+        tag_count=rows.tag_count,
+        order=_in_reading_order(rows, living),
+        by_id=_by_id(rows, living),
+        has_vector=has_vector,
+        vector_sum=rows.sum_of_vectors(np.flatnonzero(has_vector)),
+        serial=rows.newest,
+    )
+
+
+def _writable(segment: Segment) -> Segment:
+    """Return a segment that may write behind its last row: itself, or a copy if another one already did."""
+    rows = segment.rows
+    seen = (segment.serial, segment.count, segment.term_count, segment.tag_count)
+    if seen == (rows.newest, rows.count, rows.term_count, rows.tag_count):
+        return segment
+    return _on_own_rows(segment)
+
+
+def _on_own_rows(segment: Segment) -> Segment:
+    rows = segment.rows.copy(segment.count, segment.term_count, segment.tag_count)
+    return replace(segment, rows=rows, serial=rows.newest, memo={})
+
+
+def _with_memories(segment: Segment, delta: Delta) -> Segment:
+    """Return the segment with new rows for what changed, and without the old rows of what changed or is
+    gone."""
+    rows, first, changed = segment.rows, segment.count, delta.changed
+    known = segment.find(changed.ids)
+    fresh = (known < 0) | (rows.revisions[known] < changed.revisions) if len(rows.revisions) else known < 0
+    gone = np.concatenate([known[fresh], segment.find(delta.deleted)])
+    if fresh.any():
+        rows.append(changed if fresh.all() else changed.only(fresh))
+    return _moved(segment, delta.revision, np.unique(gone[gone >= 0]), np.arange(first, rows.count))
+
+
+def _moved(segment: Segment, revision: int, gone: Index, added: Index) -> Segment:
+    """Return the segment without some rows and with others, which are already written."""
+    rows = segment.rows
+    lost = gone[segment.has_vector[gone]]
+    has_vector = np.concatenate([segment.has_vector, np.zeros(len(added), np.bool_)])
+    has_vector[gone] = False
+    rows.newest += 1
+    return Segment(
+        rows=rows,
+        revision=revision,
+        count=rows.count,
+        term_count=rows.term_count,
+        tag_count=rows.tag_count,
+        order=_reordered(rows, _less(segment.order, gone, rows.count), added),
+        by_id=_indexed(rows, _less(segment.by_id, gone, rows.count), added),
+        has_vector=has_vector,
+        vector_sum=segment.vector_sum - rows.sum_of_vectors(lost) if len(lost) else segment.vector_sum,
+        serial=rows.newest,
+    )
+
+
+def _with_vectors(segment: Segment, vectors: Vectors) -> Segment:
+    at = segment.find(vectors.ids)
+    values, at = vectors.values[at >= 0], at[at >= 0]
+    lost = at[segment.has_vector[at]]
+    if len(lost):
+        # Rare: a vector made anew for the same content. Older segments may be reading the one that is there.
+        segment = _on_own_rows(segment)
+    vector_sum = segment.vector_sum - segment.rows.sum_of_vectors(lost)
+    segment.rows.attach(at, values)
+    has_vector = segment.has_vector.copy()
+    has_vector[at] = True
+    vector_sum += segment.rows.sum_of_vectors(at)
+    return replace(segment, has_vector=has_vector, vector_sum=vector_sum, memo={})
+
+
+def _without_dead_rows(segment: Segment) -> Segment:
+    dead = segment.count - len(segment)
+    if dead < _DEAD_ROWS or dead * _DEAD_SHARE < segment.count:
+        return segment
+    living = np.sort(segment.order)
+    return _whole(segment.rows.compacted(living), segment.revision, segment.has_vector[living])
 
 
 def _in_reading_order(rows: Rows, living: Index) -> Index:

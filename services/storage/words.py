@@ -1,0 +1,200 @@
+"""Scores of memories by words: BM25 in which a memory's neighbours in the conversation speak along.
+
+A turn such as "Yes, last Friday!" answers a question whose words stand in the turn before it. So the
+frequency of a word in a memory is its own count and, in parts, its neighbours'; they count before saturation
+(adding neighbours' finished scores is 3 to 4 points worse). N and the rarity of a word are those of the whole
+owner.
+
+    tf = own + g * sum of w(d) * tf of the neighbours at distance d          g = min(1, 20 / own number of
+    words) score = sum over the question's words of idf * (k1 + 1) * tf / (tf + k1 * (1 - b + b * length /
+    mean length))
+
+where length is made like tf and idf = ln(1 + (N - df + 0.5) / (df + 0.5)), df = memories whose tf is not 0.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from services.storage.rows import NO_CONVERSATION
+from services.storage.segment import Index, Segment
+
+Floats = npt.NDArray[np.float32]
+
+_CELLS = 65_536
+"""Terms are scored together as long as terms x memories stay below: few calls for small owners, few cells for
+large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighting:
+    """The constants of the score by words."""
+
+    k1: float = 1.0
+    """How soon a repeated word stops counting; 0.6 to 1.5 give the same."""
+    b: float = 0.5
+    """How much length counts; 0.3 to 0.9 give the same."""
+    window: tuple[float, ...] = (1.0, 0.5, 0.25)
+    """What a word in the neighbour at distance 1, 2, 3 counts. Without neighbours: 5 points of any@10
+    less."""
+    full_context: int = 20
+    """A memory of up to so many words hears its neighbours in full, a longer one in proportion less."""
+
+
+class Hits(NamedTuple):
+    """Where the terms of a question occur: item i says that term `terms[i]` is in the memory at
+    `places[i]`."""
+
+    places: Index
+    """In reading order."""
+    terms: Index
+    """Index into the distinct terms."""
+
+
+class Words(NamedTuple):
+    """Scores by words of an owner's memories, in reading order."""
+
+    scores: Floats
+    hashes: npt.NDArray[np.uint32]
+    """The distinct terms of the question."""
+    hits: Hits
+
+
+class Layout(NamedTuple):
+    """What depends on the segment alone, by place in reading order."""
+
+    reach: tuple[Floats, ...]
+    """What place i hears of place i + d, and i + d of i, for d = 1, 2, ..: 0 across conversations."""
+    context: Floats
+    """g: how much of its neighbours a memory takes."""
+    norm: Floats
+    """k1 * (1 - b + b * length / mean length)."""
+
+
+def words_of(segment: Segment, terms: Sequence[int], weighting: Weighting) -> Words:
+    """Score every living memory of a segment by the words of a question."""
+    hashes, said = np.unique(np.array(terms, np.uint32), return_counts=True)
+    layout = layout_of(segment, weighting)
+    found = [_places(segment, int(number)) for number in hashes]
+    scores = np.zeros(len(segment), np.float32)
+    for part in _parts(len(hashes), len(segment)):
+        _add(scores, found[part], said[part], layout, weighting)
+    return Words(scores, hashes, _hits(found))
+
+
+def matched(words: Words, places: Index, layout: Layout) -> list[tuple[int, ...]]:
+    """Return which terms each memory, or a neighbour that it hears, holds."""
+    found: list[set[int]] = [set() for _ in places]
+    at = np.full(len(words.scores), -1)
+    at[places] = np.arange(len(places))
+    for distance in range(-len(layout.reach), len(layout.reach) + 1):
+        for hit, term in _heard(words.hits, at, distance, layout):
+            found[hit].add(term)
+    return [tuple(int(words.hashes[term]) for term in sorted(terms)) for terms in found]
+
+
+def layout_of(segment: Segment, weighting: Weighting) -> Layout:
+    """Return what scoring keeps with a segment."""
+    return segment.once(weighting, lambda of: _layout(of, weighting))
+
+
+def _layout(segment: Segment, weighting: Weighting) -> Layout:
+    conversations = segment.rows.conversations[segment.order]
+    lengths = segment.rows.lengths[segment.order].astype(np.float32)
+    reach = tuple(
+        np.where(
+            (conversations[distance:] == conversations[:-distance])
+            & (conversations[distance:] != NO_CONVERSATION),
+            np.float32(share),
+            np.float32(0),
+        )
+        for distance, share in enumerate(weighting.window, 1)
+    )
+    context = np.minimum(1, weighting.full_context / np.maximum(lengths, 1)).astype(np.float32)
+    heard = lengths + context * _spread(lengths[None], reach)[0]
+    mean = max(float(heard.mean()), 1.0) if len(heard) else 1.0
+    norm = weighting.k1 * (1 - weighting.b + weighting.b * heard / mean)
+    return Layout(reach, context, norm.astype(np.float32))
+
+
+def _places(segment: Segment, number: int) -> Index:
+    """Find where a term occurs: once for each time it is said. The low halves are compared first, as they are
+    small."""
+    rows = segment.rows
+    at = np.flatnonzero(rows.low_hashes[: segment.term_count] == np.uint16(number & 0xFFFF))
+    at = at[rows.hashes[at] == number]
+    places = segment.places[rows.term_rows[at]]
+    living: Index = places[places < len(segment)]
+    return living
+
+
+def _parts(terms: int, memories: int) -> Iterator[slice]:
+    size = max(1, _CELLS // max(memories, 1))
+    return (slice(start, start + size) for start in range(0, terms, size))
+
+
+def _add(
+    scores: Floats, found: Sequence[Index], said: npt.NDArray[np.int64], layout: Layout, weighting: Weighting
+) -> None:
+    """Add the scores of some terms, looking only at memories that can hear one of them."""
+    hits = _hits(found)
+    if not len(hits.places):
+        return
+    columns = _hearing(hits.places, len(scores), len(layout.reach))
+    frequency = _frequencies(hits, len(found), columns, layout)
+    holding = np.count_nonzero(frequency, axis=1)
+    rarity = np.log1p((len(scores) - holding + 0.5) / (holding + 0.5)) * said * (weighting.k1 + 1)
+    saturated = frequency + layout.norm[columns]
+    np.divide(frequency, saturated, out=saturated)
+    scores[columns] += rarity.astype(np.float32) @ saturated
+
+
+def _hits(found: Sequence[Index]) -> Hits:
+    if not found:
+        return Hits(np.zeros(0, np.intp), np.zeros(0, np.intp))
+    sizes = [len(places) for places in found]
+    return Hits(np.concatenate(found), np.repeat(np.arange(len(found)), sizes))
+
+
+def _hearing(places: Index, memories: int, reach: int) -> Index:
+    """Return the places that are at most `reach` away from one of these, ascending."""
+    near = np.zeros(memories + 2 * reach, np.bool_)
+    for shift in range(2 * reach + 1):
+        near[places + shift] = True
+    return np.flatnonzero(near[reach : reach + memories])
+
+
+def _frequencies(hits: Hits, terms: int, columns: Index, layout: Layout) -> Floats:
+    """Return tf of each term (row) in each memory (column)."""
+    local = np.searchsorted(columns, hits.places)
+    cells = np.bincount(hits.terms * len(columns) + local, minlength=terms * len(columns))
+    own = cells.reshape(terms, len(columns)).astype(np.float32)
+    reach = tuple(
+        share[columns[:-distance]] * (columns[distance:] - columns[:-distance] == distance)
+        for distance, share in enumerate(layout.reach, 1)
+    )
+    return own + layout.context[columns] * _spread(own, reach)
+
+
+def _spread(values: Floats, reach: Sequence[Floats]) -> Floats:
+    """Return what each column hears of its neighbours."""
+    heard = np.zeros_like(values)
+    for distance, share in enumerate(reach, 1):
+        heard[:, :-distance] += values[:, distance:] * share
+        heard[:, distance:] += values[:, :-distance] * share
+    return heard
+
+
+def _heard(hits: Hits, at: Index, distance: int, layout: Layout) -> Iterator[tuple[int, int]]:
+    """Yield which hit hears which term from `distance` places further on."""
+    hearer = hits.places - distance
+    inside = (hearer >= 0) & (hearer < len(at))
+    inside[inside] = at[hearer[inside]] >= 0
+    hearer, speaker, terms = hearer[inside], hits.places[inside], hits.terms[inside]
+    if distance:
+        loud = layout.reach[abs(distance) - 1][np.minimum(hearer, speaker)] > 0
+        hearer, terms = hearer[loud], terms[loud]
+    return zip(at[hearer].tolist(), terms.tolist(), strict=True)
