@@ -1,0 +1,168 @@
+"""Makes a call: with JWT, consistency token and deadline, again where that is safe, at another edge too."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Generic
+
+import grpc
+
+from reverie_client import errors
+from reverie_client.credentials import Credentials
+from reverie_client.edges import Edges
+from reverie_client.errors import DeadlineExceeded, ReverieError, TokenInvalid, Unauthenticated, Unreachable
+from reverie_client.links import Links
+from reverie_client.methods import Answer, Method, Request
+from reverie_client.retry import Failure, RetryPolicy, pause_before_repeat
+from reverie_client.sessions import Sessions
+
+CONSISTENCY_KEY = "reverie-token"
+"""The metadata that carries a consistency token, there and back."""
+
+Metadata = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a caller takes from the world: clocks, sleep, chance. Seconds everywhere."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    chance: Callable[[], float] = random.random
+
+
+@dataclass(slots=True)
+class _Call(Generic[Request, Answer]):
+    """A call and how far it has come."""
+
+    method: Method[Request, Answer]
+    request: Request
+    user: str | None
+    metadata: Metadata
+    ends: float
+    attempt: int = 0
+    tried: set[int] = field(default_factory=set)
+    mended: set[type[ReverieError]] = field(default_factory=set)
+    """What was put right once already."""
+    last_error: ReverieError | None = None
+    header: tuple[str, str] | None = None
+    consistency: str | None = None
+
+
+class Caller:
+    """Makes unary calls on behalf of one connection."""
+
+    def __init__(
+        self,
+        links: Links,
+        edges: Edges,
+        credentials: Credentials,
+        policy: RetryPolicy,
+        environment: Environment,
+    ) -> None:
+        self._links = links
+        self._edges = edges
+        self._credentials = credentials
+        self._policy = policy
+        self._environment = environment
+        self.sessions = Sessions()
+
+    async def call(
+        self,
+        method: Method[Request, Answer],
+        request: Request,
+        *,
+        user: str | None = None,
+        within: timedelta | None = None,
+        metadata: Metadata = (),
+    ) -> Answer:
+        """The answer. If there is none in time, raises the last try's typed error, caused by the one before.
+
+        `user` names whose session it belongs to; None: nobody's.
+        """
+        seconds = (within or method.timeout).total_seconds()
+        call = _Call(method, request, user, metadata, self._environment.monotonic() + seconds)
+        while True:
+            call.attempt += 1
+            index = self._edges.choose(self._environment.monotonic())
+            try:
+                answer = await self._attempt(call, index)
+            except ReverieError as error:
+                self._note_edge(error, index)
+                await self._recover(call, error)
+            else:
+                self._edges.worked(index)
+                return answer
+
+    async def _attempt(self, call: _Call[Request, Answer], index: int) -> Answer:
+        call.tried.add(index)
+        sent = await self._metadata(call)
+        running = self._links.link(index).start(call.method, call.request, self._left(call), sent)
+        try:
+            answer = await running
+        except grpc.aio.AioRpcError as error:
+            raise errors.from_rpc_error(error) from None
+        if call.user is not None:
+            await self._learn(call.user, running)
+        return answer
+
+    async def _metadata(self, call: _Call[Any, Any]) -> Metadata:
+        sent = [*call.metadata]
+        call.header = self._credentials.current() or await self._credentials.renewed()
+        if call.header is not None:
+            sent.append(call.header)
+        call.consistency = None if call.user is None else self.sessions.token(call.user)
+        if call.consistency is not None:
+            sent.append((CONSISTENCY_KEY, call.consistency))
+        return sent
+
+    async def _learn(self, user: str, running: "grpc.aio.UnaryUnaryCall[Any, Any]") -> None:
+        """Keeps the token that came with the answer; services may send it before it or after it."""
+        for metadata in (await running.trailing_metadata(), await running.initial_metadata()):
+            for key, value in metadata:
+                if key == CONSISTENCY_KEY and isinstance(value, str):
+                    self.sessions.learn(user, value)
+                    return
+
+    async def _recover(self, call: _Call[Any, Any], error: ReverieError) -> None:
+        """Returns when the call is to be made again, else raises the error."""
+        if self._mended(call, error):
+            return
+        untried = len(self._edges) - len(call.tried)
+        failure = Failure(error, call.attempt, call.method.repeatable, untried, self._left(call))
+        pause = pause_before_repeat(failure, self._policy, self._environment.chance())
+        if pause is None:
+            raise error from call.last_error
+        call.last_error = error
+        if pause:
+            await self._environment.sleep(pause)
+
+    def _note_edge(self, error: ReverieError, index: int) -> None:
+        """An edge that lets a deadline pass may be slow or gone: that alone says neither."""
+        if isinstance(error, Unreachable):
+            self._edges.failed(index, self._environment.monotonic())
+        elif not isinstance(error, DeadlineExceeded):
+            self._edges.worked(index)
+
+    def _mended(self, call: _Call[Any, Any], error: ReverieError) -> bool:
+        """Whether what the call was refused for can be another now: its JWT, or its consistency token.
+
+        A consistency token that no key opens any more was made before the last but one change of keys: what
+        it promised is long since everywhere.
+        """
+        if type(error) in call.mended:
+            return False
+        call.mended.add(type(error))
+        if isinstance(error, Unauthenticated):
+            return self._credentials.refused(call.header)
+        if isinstance(error, TokenInvalid) and call.user is not None and call.consistency is not None:
+            self.sessions.forget(call.user, call.consistency)
+            return True
+        return False
+
+    def _left(self, call: _Call[Any, Any]) -> float:
+        return max(0.0, call.ends - self._environment.monotonic())

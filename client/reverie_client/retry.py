@@ -1,0 +1,71 @@
+"""Whether and when to repeat a call. Decides; what carries it out is in `calling`."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from reverie_client.errors import Draining, Overloaded, ReverieError, Unavailable, Unreachable
+
+_REFUSED = (Overloaded, Draining)
+"""Answers that say: nothing was begun. Any call may be repeated after them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How a connection repeats calls, always within the call's own deadline."""
+
+    first_pause: timedelta = timedelta(milliseconds=25)
+    """The first pause; later ones double. Each is shortened at random, by up to a half."""
+    longest_pause: timedelta = timedelta(seconds=1)
+    """No pause is longer, unless the service asks for one that is."""
+    attempts: int | None = None
+    """How often at most, with the first; None: as often as the deadline lets."""
+
+
+NO_RETRY = RetryPolicy(attempts=1)
+"""Every failure is the caller's, as drills and benches want it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A try that failed, and what is left to the call."""
+
+    error: ReverieError
+    attempt: int
+    """Which try it was, from 1."""
+    repeatable: bool
+    """Whether the call has the same outcome when it is made twice."""
+    untried_edges: int
+    """Edges that this call has not tried yet."""
+    remaining: float
+    """Seconds to the deadline."""
+
+
+def pause_before_repeat(failure: Failure, policy: RetryPolicy, chance: float) -> float | None:
+    """Seconds to wait before the call is made again; None: give up and raise the error.
+
+    `chance` is a number from 0 to 1 that spreads callers who failed together.
+    """
+    if policy.attempts is not None and failure.attempt >= policy.attempts:
+        return None
+    if not _may_repeat(failure):
+        return None
+    pause = _pause(failure, policy, chance)
+    return pause if pause < failure.remaining else None
+
+
+def _may_repeat(failure: Failure) -> bool:
+    return isinstance(failure.error, _REFUSED) or (
+        failure.repeatable and isinstance(failure.error, Unavailable)
+    )
+
+
+def _pause(failure: Failure, policy: RetryPolicy, chance: float) -> float:
+    """None at all where another edge may answer at once."""
+    if failure.untried_edges and isinstance(failure.error, Unreachable):
+        return 0.0
+    doubled = policy.first_pause.total_seconds() * 2.0 ** min(failure.attempt - 1, 16)
+    backoff = min(doubled, policy.longest_pause.total_seconds()) * (1.0 - chance / 2)
+    if failure.error.retry_delay is None:
+        return backoff
+    asked = failure.error.retry_delay.total_seconds()
+    return max(backoff, asked * (1.0 + chance / 4))

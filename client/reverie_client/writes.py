@@ -1,0 +1,158 @@
+"""The calls that change a user's memories."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Unpack
+from uuid import UUID
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from reverie.ingest.v1 import ingest_pb2
+from reverie_client import errors, methods
+from reverie_client.answers import Created, Outcome
+from reverie_client.batching import MAX_ITEMS, chunks
+from reverie_client.calling import Caller
+from reverie_client.content import Changes, Fields, NewMemory, to_message, to_update
+from reverie_client.ids import Ids
+from reverie_client.memory import Memory
+from reverie_client.session import MemoryRef, Session
+
+_Request = ingest_pb2.CreateMemoryRequest
+_Pending = tuple[list[NewMemory], "asyncio.Task[list[Outcome]]"]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).astimezone()
+
+
+class Writes(Session):
+    """Creates, changes and deletes. When a call returns, it is committed and can be found."""
+
+    def __init__(self, user: str, caller: Caller, ids: Ids, clock: Callable[[], datetime] = _now) -> None:
+        super().__init__(user, caller)
+        self._ids = ids
+        self._clock = clock
+
+    async def create(
+        self,
+        text: str,
+        *,
+        id: UUID | None = None,  # noqa: A002
+        within: timedelta | None = None,
+        **fields: Unpack[Fields],
+    ) -> Memory:
+        """Creates a memory and returns it as it is kept; the same id and content again returns it again.
+
+        Raises InvalidArgument, MemoryExists (the id holds other content), MemoryDeleted, OwnerErased.
+        """
+        request = self._request(NewMemory(text, id=id, **fields), parent=self.parent)
+        return Memory((await self._call(methods.CREATE, request, within)).memory)
+
+    async def create_batch(
+        self, new: Sequence[NewMemory], *, within: timedelta | None = None
+    ) -> list[Outcome]:
+        """Creates up to 1,000 memories, 4 MiB in all, in one call; outcomes come in the order given.
+
+        Memories succeed and fail alone: look at `Outcome.error`. Raises only where none was taken, and
+        UnknownOutcome or DeadlineExceeded where nobody knows; then give the same ids again.
+        """
+        settled = [self._settled(each) for each in new]
+        return await self._batch(settled, [self._request(each) for each in settled], within)
+
+    async def create_all(
+        self,
+        new: Iterable[NewMemory],
+        *,
+        batch: int = 500,
+        at_once: int = 2,
+        within: timedelta | None = None,
+    ) -> AsyncIterator[Outcome]:
+        """Creates any number of memories, in calls of up to `batch`; yields outcomes in the order given.
+
+        At most `at_once` calls are under way, and no more of `new` is read than they hold. A call that
+        fails is raised after the outcomes before it; what comes after it may have been created or not.
+        """
+        under_way: deque[asyncio.Task[list[Outcome]]] = deque()
+        try:
+            for settled, requests in self._batches(new, min(batch, MAX_ITEMS)):
+                under_way.append(asyncio.create_task(self._batch(settled, requests, within)))
+                if len(under_way) >= at_once:
+                    for outcome in await under_way.popleft():
+                        yield outcome
+            while under_way:
+                for outcome in await under_way.popleft():
+                    yield outcome
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def update(
+        self,
+        memory: MemoryRef,
+        *,
+        etag: str | None = None,
+        text: str | None = None,
+        within: timedelta | None = None,
+        **changes: Unpack[Changes],
+    ) -> Memory:
+        """Changes the fields that are named and returns the memory as it is then.
+
+        It must be in the state of `etag`; a `Memory` brings its own. Raises EtagMismatch, MemoryNotFound,
+        MemoryDeleted, InvalidArgument; ValueError without an etag or a change.
+        """
+        etag = memory.etag if etag is None and isinstance(memory, Memory) else etag
+        message, paths = to_update(text, changes)
+        if not etag or not paths:
+            raise ValueError("an update needs the etag of the memory's state, and at least one change")
+        message.name, message.etag = self.name_of(memory), etag
+        request = ingest_pb2.UpdateMemoryRequest(memory=message, update_mask=FieldMask(paths=paths))
+        return Memory((await self._call(methods.UPDATE, request, within)).memory)
+
+    async def delete(self, memory: MemoryRef, *, etag: str = "", within: timedelta | None = None) -> None:
+        """Deletes a memory for good; again, it succeeds. With `etag` only in that state.
+
+        Raises MemoryNotFound if there never was one, EtagMismatch.
+        """
+        request = ingest_pb2.DeleteMemoryRequest(name=self.name_of(memory), etag=etag)
+        await self._call(methods.DELETE, request, within)
+
+    def _settled(self, new: NewMemory) -> NewMemory:
+        """With an id and a time, so that a repeat is the same memory."""
+        if new.id is not None and new.occurred_at is not None:
+            return new
+        return replace(new, id=new.id or self._ids.mint(), occurred_at=new.occurred_at or self._clock())
+
+    def _request(self, new: NewMemory, parent: str = "") -> _Request:
+        settled = self._settled(new)
+        return _Request(parent=parent, memory_id=str(settled.id), memory=to_message(settled))
+
+    def _batches(
+        self, new: Iterable[NewMemory], batch: int
+    ) -> Iterator[tuple[list[NewMemory], list[_Request]]]:
+        """Batches with what they were made of, reading no further than the next one."""
+        read: deque[NewMemory] = deque()
+
+        def requests() -> Iterator[_Request]:
+            for each in new:
+                read.append(self._settled(each))
+                yield self._request(read[-1])
+
+        for chunk in chunks(requests(), batch):
+            yield [read.popleft() for _ in chunk], chunk
+
+    async def _batch(
+        self, new: Sequence[NewMemory], requests: Sequence[_Request], within: timedelta | None
+    ) -> list[Outcome]:
+        request = ingest_pb2.BatchCreateMemoriesRequest(parent=self.parent, requests=requests)
+        answer = await self._call(methods.BATCH_CREATE, request, within)
+        return [_outcome(each, result) for each, result in zip(new, answer.results, strict=True)]
+
+
+def _outcome(new: NewMemory, result: ingest_pb2.CreateResult) -> Outcome:
+    if result.HasField("error"):
+        return Outcome(new, error=errors.from_item(result.error))
+    return Outcome(new, created=Created(result.memory))

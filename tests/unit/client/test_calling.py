@@ -1,0 +1,200 @@
+"""What happens between a call and its answer, with links that answer from a script."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import cast
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+
+from reverie.storage.v1 import admin_pb2, read_pb2
+from reverie_client import errors, methods
+from reverie_client.calling import Caller, Environment
+from reverie_client.credentials import Credentials, TokenSource
+from reverie_client.edges import Edges
+from reverie_client.links import Links
+from reverie_client.retry import RetryPolicy
+from services.runtime import errors as service_errors
+
+ANSWER = read_pb2.GetMemoryResponse()
+REQUEST = read_pb2.GetMemoryRequest(name="users/ines/memories/x")
+
+
+def refused(error: service_errors.ReverieError) -> grpc.aio.AioRpcError:
+    status = service_errors.to_status(error)
+    trailing = grpc.aio.Metadata(*status.trailing_metadata)
+    return grpc.aio.AioRpcError(status.code, grpc.aio.Metadata(), trailing, status.details)
+
+
+UNREACHABLE = grpc.aio.AioRpcError(
+    grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "connection refused"
+)
+
+
+class Running:
+    """A call under way: it ends as the script says, with a token in its trailing metadata."""
+
+    def __init__(self, outcome: Message | Exception, token: str | None) -> None:
+        self._outcome = outcome
+        self._token = token
+
+    def __await__(self) -> Generator[None, None, Message]:
+        yield from ()
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
+
+    async def initial_metadata(self) -> grpc.aio.Metadata:
+        return grpc.aio.Metadata()
+
+    async def trailing_metadata(self) -> grpc.aio.Metadata:
+        return grpc.aio.Metadata(*([("reverie-token", self._token)] if self._token else []))
+
+
+@dataclass
+class World:
+    """A clock that only sleeping and calls move, what calls end with, and what was sent."""
+
+    script: list[Message | Exception]
+    """One for each try; the last one for ever."""
+    call_seconds: float = 0.0
+    tokens: list[str] = field(default_factory=list)
+    now: float = 0.0
+    sleeps: list[float] = field(default_factory=list)
+    sent: list[tuple[int, float, dict[str, str]]] = field(default_factory=list)
+
+    def link(self, index: int) -> "Link":
+        return Link(self, index)
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+    def caller(self, edges: int = 1, token: TokenSource = None) -> Caller:
+        environment = Environment(lambda: self.now, lambda: 1e9 + self.now, self.sleep, lambda: 0.0)
+        credentials = Credentials(token, environment.wall_clock)
+        return Caller(cast("Links", self), Edges(edges), credentials, RetryPolicy(), environment)
+
+
+@dataclass
+class Link:
+    world: World
+    index: int
+
+    def start(
+        self, method: object, request: Message, timeout: float, metadata: Sequence[tuple[str, str]]
+    ) -> Running:
+        world = self.world
+        world.sent.append((self.index, timeout, dict(metadata)))
+        world.now += world.call_seconds
+        outcome = world.script.pop(0) if len(world.script) > 1 else world.script[0]
+        token = world.tokens.pop(0) if world.tokens and not isinstance(outcome, Exception) else None
+        return Running(outcome, token)
+
+
+async def get(caller: Caller, within: timedelta | None = None) -> read_pb2.GetMemoryResponse:
+    return await caller.call(methods.GET, REQUEST, user="ines", within=within)
+
+
+async def test_a_call_is_made_again_until_it_succeeds() -> None:
+    world = World([refused(service_errors.StoreDown()), refused(service_errors.UnknownOutcome()), ANSWER])
+    assert await get(world.caller()) == ANSWER
+    assert world.sleeps == [0.025, 0.05]
+
+
+async def test_a_call_ends_with_its_last_error_when_time_is_up() -> None:
+    world = World([refused(service_errors.StoreDown())], call_seconds=0.1)
+    with pytest.raises(errors.StoreDown):
+        await get(world.caller(), within=timedelta(seconds=3))
+    assert 2.0 < world.now <= 3.2
+
+
+async def test_each_try_has_what_is_left_of_the_deadline() -> None:
+    world = World([UNREACHABLE, ANSWER], call_seconds=4.0)
+    await get(world.caller())
+    assert [timeout for _, timeout, _ in world.sent] == [10.0, pytest.approx(5.975)]
+
+
+async def test_an_error_after_repeats_says_what_the_one_before_was() -> None:
+    late = grpc.aio.AioRpcError(
+        grpc.StatusCode.DEADLINE_EXCEEDED, grpc.aio.Metadata(), grpc.aio.Metadata(), "too late"
+    )
+    world = World([refused(service_errors.StoreDown()), late])
+    with pytest.raises(errors.DeadlineExceeded) as raised:
+        await get(world.caller())
+    assert isinstance(raised.value.__cause__, errors.StoreDown)
+
+
+async def test_a_call_that_may_not_be_made_twice_is_made_once() -> None:
+    world = World([UNREACHABLE, admin_pb2.ReplayDeadLettersResponse(replayed=1)])
+    with pytest.raises(errors.Unreachable):
+        await world.caller().call(methods.REPLAY, admin_pb2.ReplayDeadLettersRequest(all=True))
+    assert len(world.sent) == 1
+
+
+async def test_the_next_edge_is_asked_at_once_and_kept_while_the_first_rests() -> None:
+    world = World([UNREACHABLE, ANSWER])
+    caller = world.caller(edges=3)
+    await get(caller)
+    await get(caller)
+    assert [index for index, _, _ in world.sent] == [0, 1, 1]
+    assert world.sleeps == []
+    world.now += 10.0
+    await get(caller)
+    assert world.sent[-1][0] == 0
+
+
+async def test_an_error_of_a_service_behind_an_edge_is_no_reason_to_leave_it() -> None:
+    world = World([refused(service_errors.StoreDown()), ANSWER])
+    await get(world.caller(edges=2))
+    assert [index for index, _, _ in world.sent] == [0, 0]
+
+
+async def test_the_session_sends_the_token_of_the_answer_before() -> None:
+    world = World([ANSWER], tokens=["first", "second"])
+    caller = world.caller()
+    for _ in range(3):
+        await get(caller)
+    assert [metadata.get("reverie-token") for _, _, metadata in world.sent] == [None, "first", "second"]
+
+
+async def test_calls_for_nobody_carry_no_session() -> None:
+    world = World([ANSWER], tokens=["first"])
+    caller = world.caller()
+    caller.sessions.learn("ines", "hers")
+    await caller.call(methods.GET, REQUEST)
+    assert "reverie-token" not in world.sent[0][2]
+    assert caller.sessions.token("ines") == "hers"
+
+
+async def test_a_consistency_token_that_is_refused_is_dropped_and_the_call_made_without_it() -> None:
+    world = World([refused(service_errors.TokenInvalid()), ANSWER])
+    caller = world.caller()
+    caller.sessions.learn("ines", "of keys long gone")
+    assert await get(caller) == ANSWER
+    assert [metadata.get("reverie-token") for _, _, metadata in world.sent] == ["of keys long gone", None]
+
+
+async def test_a_page_token_that_is_refused_is_the_callers_error() -> None:
+    world = World([refused(service_errors.TokenInvalid())])
+    caller = world.caller()
+    caller.sessions.learn("ines", "fine")
+    with pytest.raises(errors.TokenInvalid):
+        await get(caller)
+    assert len(world.sent) == 2
+
+
+async def test_a_refused_jwt_is_renewed_once() -> None:
+    given = iter(["old", "new"])
+    world = World([refused(service_errors.Unauthenticated()), ANSWER])
+    await get(world.caller(token=lambda: next(given)))
+    assert [metadata["authorization"] for _, _, metadata in world.sent] == ["Bearer old", "Bearer new"]
+
+
+async def test_a_jwt_that_cannot_be_renewed_is_refused_for_good() -> None:
+    world = World([refused(service_errors.Unauthenticated())])
+    with pytest.raises(errors.Unauthenticated):
+        await get(world.caller(token="fixed"))
+    assert len(world.sent) == 1
