@@ -1,0 +1,211 @@
+"""Connections to PostgreSQL: a pool for each role, and what the database's failures mean.
+
+On every connection instants are whole microseconds since 1970-01-01 UTC (int), vectors (`halfvec`) are bytes
+of float32, little-endian, and ids are UUIDs. Statements are prepared once and kept. Pools connect when they
+are first used, and again after the database was away.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import numpy as np
+
+from services.runtime.errors import ReverieError, StoreDown, StoreFull
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Record = asyncpg.Record
+    Connection = PoolConnectionProxy[asyncpg.Record]
+
+ACQUIRE_SECONDS = 5.0
+"""How long a call waits for a connection before the database counts as down."""
+
+FAR_PAST = -62_200_000_000_000_000
+"""Before every instant that a memory may have."""
+
+FAR_FUTURE = 2**62
+"""After every instant that a memory may have."""
+
+_UNIX_TO_POSTGRES = 946_684_800_000_000
+"""Microseconds from 1970 to 2000, where PostgreSQL begins to count."""
+
+# Every statement names an owner, so its plan does not depend on which one: planning it anew would cost a
+# point read as much again.
+_GENERIC_PLANS = {"plan_cache_mode": "force_generic_plan"}
+
+_SETTINGS: Mapping[str, Mapping[str, str]] = {
+    "read": {"default_transaction_read_only": "on", "statement_timeout": "15s", **_GENERIC_PLANS},
+    # No timeout: a cancelled commit looks like a success. That the database gave up waiting for a replica is
+    # a warning, so warnings must come through.
+    "write": {"client_min_messages": "warning", **_GENERIC_PLANS},
+    "analysis": {"client_min_messages": "warning", "statement_timeout": "60s", **_GENERIC_PLANS},
+    "admin": {"statement_timeout": "60s"},
+}
+
+_DISK_FULL = "53100"
+_DOWN = ("08", "25006", "40", "53", "57", "58")
+"""SQLSTATEs, or classes of them, that say: not now. 25006: it is no primary. 57: shut down, or cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the database is, and how to get in."""
+
+    socket: Path
+    """Directory of the server's Unix socket."""
+    name: str
+    secrets: Path
+    """Directory with one password file a role."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSizes:
+    """The most connections of each role: its calls wait for one another, not for other roles'."""
+
+    read: int = 8
+    write: int = 4
+    analysis: int = 2
+    admin: int = 2
+
+
+class Pool:
+    """Connections of one role."""
+
+    def __init__(self, address: Address, role: str, size: int) -> None:
+        self._password_file = address.secrets / role
+        self._pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
+            host=str(address.socket),
+            user=f"reverie_{role}",
+            password=self._password,
+            database=address.name,
+            server_settings={**_SETTINGS[role], "application_name": "storage"},
+            min_size=0,
+            max_size=size,
+            max_inactive_connection_lifetime=0,
+            max_cached_statement_lifetime=0,
+            init=prepare,
+            reset=_nothing_to_reset,
+        )
+
+    async def open(self) -> None:
+        """Makes the pool usable. Does not connect, so the database may be down."""
+        await self._pool
+
+    async def fetch(self, query: str, *arguments: Any) -> "list[Record]":
+        """The rows of one statement, in a transaction of its own."""
+        async with self.acquired() as connection:
+            return await connection.fetch(query, *arguments)
+
+    @asynccontextmanager
+    async def acquired(self) -> "AsyncIterator[Connection]":
+        """A connection for a while. Failures of the database come out as StoreDown or StoreFull."""
+        with failures():
+            connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
+            try:
+                yield connection
+            finally:
+                await self._pool.release(connection)
+
+    @asynccontextmanager
+    async def snapshot(self) -> "AsyncIterator[Connection]":
+        """A connection on which every statement sees the same state."""
+        async with (
+            self.acquired() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
+
+    async def close(self) -> None:
+        """Closes every connection, each when its work is done."""
+        await self._pool.close()
+
+    def _password(self) -> str:
+        return self._password_file.read_text(encoding="ascii").strip()
+
+
+class Database:
+    """The pools of one database node."""
+
+    def __init__(self, address: Address, sizes: PoolSizes | None = None) -> None:
+        sizes = sizes or PoolSizes()
+        self.read = Pool(address, "read", sizes.read)
+        self.write = Pool(address, "write", sizes.write)
+        self.analysis = Pool(address, "analysis", sizes.analysis)
+        self.admin = Pool(address, "admin", sizes.admin)
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, address: Address, sizes: PoolSizes | None = None) -> "AsyncIterator[Database]":
+        """Pools for a while. The database may be down: they connect when they are used."""
+        database = cls(address, sizes)
+        pools = (database.read, database.write, database.analysis, database.admin)
+        for pool in pools:
+            await pool.open()
+        try:
+            yield database
+        finally:
+            for pool in pools:
+                await pool.close()
+
+
+async def prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Makes a connection speak in microseconds and float32."""
+    await connection.set_type_codec(
+        "timestamptz",
+        schema="pg_catalog",
+        format="tuple",
+        encoder=lambda unix: (unix - _UNIX_TO_POSTGRES,),
+        decoder=lambda postgres: postgres[0] + _UNIX_TO_POSTGRES,
+    )
+    await connection.set_type_codec(
+        "halfvec", schema="public", format="binary", encoder=halfvec, decoder=float32
+    )
+
+
+def halfvec(vector: bytes) -> bytes:
+    """A vector as PostgreSQL takes it: dimensions, zero, and half precision, big-endian."""
+    numbers = np.frombuffer(vector, "<f4")
+    return len(numbers).to_bytes(2, "big") + b"\0\0" + numbers.astype(">f2").tobytes()
+
+
+def float32(halfvec: bytes) -> bytes:
+    """What `halfvec` was made of, as exactly as half precision tells."""
+    return np.frombuffer(halfvec, ">f2", offset=4).astype("<f4").tobytes()
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turns the failure of a database that is down or full into an error of the contract.
+
+    Says nothing about whether a write took place: see `services.storage.write`.
+    """
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
+        error = error_of(failure)
+        if error is None:
+            raise
+        raise error from failure
+
+
+def error_of(failure: BaseException) -> ReverieError | None:
+    """The error behind a failure; None if it is a fault of ours or of the data."""
+    if isinstance(failure, asyncpg.DataError) or not isinstance(
+        failure, OSError | TimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError
+    ):
+        return None
+    if not isinstance(failure, asyncpg.PostgresError):
+        return StoreDown()
+    state = failure.sqlstate or ""
+    if state == _DISK_FULL:
+        return StoreFull()
+    return StoreDown() if state.startswith(_DOWN) else None
+
+
+async def _nothing_to_reset(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Our transactions leave nothing behind; the driver's reset costs 0.2 ms a call."""

@@ -1,0 +1,2 @@
+-- The model that answers.
+SELECT active_model FROM meta

@@ -1,0 +1,2 @@
+-- Over all owners.
+SELECT owner FROM owners ORDER BY owner

@@ -1,0 +1,2 @@
+-- Waits until nobody else migrates.
+SELECT pg_advisory_lock($1)

@@ -1,0 +1,2 @@
+-- Lets others migrate.
+SELECT pg_advisory_unlock($1)

@@ -1,0 +1,2 @@
+-- Which model answers.
+UPDATE meta SET active_model = $1

@@ -1,0 +1,2 @@
+-- The first revision of this server's timeline.
+SELECT revision_floor_v1()

@@ -1,0 +1,43 @@
+"""What tests with real processes share: one PostgreSQL server, and a fresh database for each test."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from itertools import count
+from pathlib import Path
+
+import pytest_asyncio
+
+from ops.local.postgres import DATABASE
+from services.storage.database import Address, Database
+from tests.stack.servers import Server, started
+
+
+@pytest_asyncio.fixture(scope="session")
+async def postgres() -> AsyncIterator[Server]:
+    """The server that all tests share. A test that kills one starts its own: see `started`."""
+    # Not pytest's own directory: a socket's path has at most 107 bytes.
+    home = Path(tempfile.mkdtemp(prefix="reverie-pg-"))
+    server = await started(home)
+    yield server
+    server.stop()
+    shutil.rmtree(home)
+
+
+_numbers = count(1)
+
+
+@pytest_asyncio.fixture
+async def address(postgres: Server) -> AsyncIterator[Address]:
+    """Where a fresh database with the whole schema is."""
+    name = f"test_{next(_numbers)}"
+    await postgres.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE} OWNER reverie_migrate")
+    yield Address(postgres.socket, name, postgres.secrets)
+    await postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest_asyncio.fixture
+async def database(address: Address) -> AsyncIterator[Database]:
+    """Pools of a fresh database with the whole schema."""
+    async with Database.opened(address) as opened:
+        yield opened
