@@ -39,7 +39,7 @@ def bootstrap(node_id: str, service: str, zone: str, admin_socket: Path, mesh_so
         "node": {"id": node_id, "cluster": service, "locality": {"zone": zone}},
         "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": _OWNER_ONLY}}},
         "dynamic_resources": {"ads_config": _ads(), "cds_config": _ADS, "lds_config": _ADS},
-        "static_resources": {"clusters": [_control_plane(mesh_socket), _peers(service)]},
+        "static_resources": {"clusters": [_control_plane(mesh_socket), _peers()]},
         "cluster_manager": {"local_cluster_name": LOCAL_CLUSTER},
         # Without it histograms are merged by a timer in every proxy, and are stale when somebody looks.
         "stats_flush_on_admin": True,
@@ -74,13 +74,13 @@ def _control_plane(socket: Path) -> dict[str, Any]:
     }
 
 
-def _peers(service: str) -> dict[str, Any]:
+def _peers() -> dict[str, Any]:
     """Nobody connects through it, so it has no TLS; only its endpoints' zones count."""
     return {
         "name": LOCAL_CLUSTER,
         "type": "EDS",
         "connect_timeout": "1s",
-        "eds_cluster_config": {"service_name": service, "eds_config": _ADS},
+        "eds_cluster_config": {"eds_config": _ADS},
     }
 
 

@@ -1,0 +1,184 @@
+"""Who is there and who is well: watches the topology's file and every instance's health, publishes snapshots.
+
+A change of health is in the snapshots as soon as the instance says so or its socket closes; an instance that
+is there but does not answer is noticed within `PROBE_INTERVAL` and `PROBE_TIMEOUT`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from mesh.resources.endpoint import Condition
+from mesh.snapshot import Builder, Snapshot
+from mesh.topology import Instance, Topology, TopologyError, load
+
+FILE_INTERVAL = 0.1
+"""Seconds between two looks at the topology's file."""
+PROBE_INTERVAL = 2.0
+"""Seconds between two questions to an instance that says nothing: it may have frozen."""
+PROBE_TIMEOUT = 2.0
+SETTLE_TIMEOUT = 1.0
+"""How long a new control plane waits to hear of every instance before it speaks: it might bring back into the
+balancing what is about to leave."""
+
+_RETRY_INTERVAL = 0.1
+_CHANNEL_OPTIONS = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 200),
+    # Else channels to one address share a connection, and with it its back-off.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+_EVERYTHING = health_pb2.HealthCheckRequest(service="")
+_log = structlog.get_logger("discovery")
+
+Report = Callable[[str, Condition], None]
+
+
+def unreachable(before: Condition | None) -> Condition:
+    """How an instance is that can't be reached: gone, if it said so before; else lost."""
+    return Condition.LEAVING if before is Condition.LEAVING else Condition.LOST
+
+
+def answered(status: int) -> Condition:
+    """How an instance is that answered the health check with this status."""
+    return Condition.SERVING if status == health_pb2.HealthCheckResponse.SERVING else Condition.LEAVING
+
+
+class Discovery:
+    """Keeps what is published up to date."""
+
+    def __init__(
+        self, path: Path, builder: Builder, publish: Callable[[Mapping[str, Snapshot]], None]
+    ) -> None:
+        self.published = asyncio.Event()
+        """Set once there was something to publish."""
+        self._path = path
+        self._builder = builder
+        self._publish = publish
+        self._topology: Topology | None = None
+        self._conditions: dict[str, Condition] = {}
+        self._followers: dict[Instance, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_file(tasks))
+            await self._settle()
+            while True:
+                self._changed.clear()
+                self._rebuild()
+                await self._changed.wait()
+
+    async def _follow_file(self, tasks: asyncio.TaskGroup) -> None:
+        async for topology in topologies(self._path):
+            try:
+                # Only a topology that can be built replaces the one before.
+                self._builder.build(topology, self._conditions)
+            except TopologyError as error:
+                _log.error("topology refused", error=str(error))
+                continue
+            self._topology = topology
+            self._follow(topology, tasks)
+            self._changed.set()
+
+    def _follow(self, topology: Topology, tasks: asyncio.TaskGroup) -> None:
+        wanted = set(topology.instances)
+        for instance in self._followers.keys() - wanted:
+            self._followers.pop(instance).cancel()
+            self._conditions.pop(instance.id, None)
+        for instance in wanted - self._followers.keys():
+            self._followers[instance] = tasks.create_task(follow(instance, self._report))
+
+    def _report(self, instance_id: str, condition: Condition) -> None:
+        if self._conditions.get(instance_id) is not condition:
+            _log.info("health", instance=instance_id, condition=condition.value)
+            self._conditions[instance_id] = condition
+            self._changed.set()
+
+    async def _settle(self) -> None:
+        """Wait for a topology, then a little for the first word of every instance."""
+        while self._topology is None:
+            await self._changed.wait()
+            self._changed.clear()
+        try:
+            async with asyncio.timeout(SETTLE_TIMEOUT):
+                while any(instance.id not in self._conditions for instance in self._topology.instances):
+                    await self._changed.wait()
+                    self._changed.clear()
+        except TimeoutError:
+            _log.warning("not every instance was heard of", heard=sorted(self._conditions))
+
+    def _rebuild(self) -> None:
+        assert self._topology is not None
+        self._publish(self._builder.build(self._topology, self._conditions))
+        self.published.set()
+
+
+async def topologies(path: Path) -> AsyncIterator[Topology]:
+    """The topology, now and whenever its file is replaced. What can't be read is logged and skipped."""
+    seen: object = None
+    while True:
+        stamp = _stamp(path)
+        if stamp != seen:
+            seen = stamp
+            try:
+                yield load(path)
+            except TopologyError as error:
+                _log.error("topology refused", error=str(error))
+        await asyncio.sleep(FILE_INTERVAL)
+
+
+def _stamp(path: Path) -> object:
+    try:
+        state = path.stat()
+    except OSError as error:
+        return error.errno
+    return state.st_ino, state.st_mtime_ns, state.st_size
+
+
+async def follow(instance: Instance, report: Report) -> None:
+    """Report how an instance is, first and whenever that changes, until cancelled."""
+    condition: Condition | None = None
+
+    def heard(now: Condition) -> None:
+        nonlocal condition
+        condition = now
+        report(instance.id, now)
+
+    async with grpc.aio.insecure_channel(f"unix:{instance.app_socket}", options=_CHANNEL_OPTIONS) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        while True:
+            await _until_silent(health, heard)
+            heard(unreachable(condition))
+            await asyncio.sleep(_RETRY_INTERVAL)
+
+
+async def _until_silent(health: health_pb2_grpc.HealthStub, heard: Callable[[Condition], None]) -> None:
+    """Listen to an instance until its stream ends or it stops answering questions."""
+    tasks = {asyncio.ensure_future(_watch(health, heard)), asyncio.ensure_future(_probe(health))}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+    for task in done:
+        failure = task.exception()
+        if failure is not None and not isinstance(failure, grpc.aio.AioRpcError):
+            raise failure
+
+
+async def _watch(health: health_pb2_grpc.HealthStub, heard: Callable[[Condition], None]) -> None:
+    async for response in health.Watch(_EVERYTHING):  # type: ignore[attr-defined]
+        heard(answered(response.status))
+
+
+async def _probe(health: health_pb2_grpc.HealthStub) -> None:
+    while True:
+        await asyncio.sleep(PROBE_INTERVAL)
+        await health.Check(_EVERYTHING, timeout=PROBE_TIMEOUT)  # type: ignore[attr-defined]

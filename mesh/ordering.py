@@ -1,0 +1,141 @@
+"""One stream of a proxy: which type may be told what, and when. Make before break.
+
+* A cluster is told first, and its endpoints right after it: a new or changed cluster stays cold until they
+  come *again*, and the proxy does not ask for them.
+* Routes and listeners that use a new cluster wait until the proxy has accepted the cluster and its endpoints.
+* Removal goes the other way: listeners, then routes, then, when no call can be under way any more, clusters
+  and their endpoints.
+
+No input or output, no clock: see `Conversation.advance`.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+
+from mesh.snapshot import Snapshot
+from mesh.subscription import Request, Response, Subscription, Sync
+from mesh.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, TYPES, Resource
+
+LINGER = timedelta(seconds=60)
+"""How long a cluster stays after the last route to it went: the longest time-out in the catalog."""
+
+_NOTHING: Mapping[str, Resource] = {}
+_ALL_BY_DEFAULT = frozenset({CLUSTER, LISTENER})
+
+
+class Conversation:
+    """What was said on one stream, and what is to be said next."""
+
+    def __init__(self, linger: timedelta = LINGER) -> None:
+        self.subscriptions = {
+            kind: Subscription(everything_by_default=kind in _ALL_BY_DEFAULT) for kind in TYPES
+        }
+        self._linger = linger.total_seconds()
+        self._snapshot: Snapshot | None = None
+        self._cold: dict[str, str | None] = {}
+        """Endpoints of clusters that are not warm yet, with the nonce of the response that brings them."""
+        self._unused_since: float | None = None
+        """When listeners and routes came into a state that uses only wanted clusters."""
+
+    def receive(self, kind: str, request: Request) -> None:
+        """Take in what the proxy says of one of `TYPES`."""
+        subscription = self.subscriptions[kind]
+        first = not subscription.asked
+        if kind == ENDPOINT:
+            self._warm(subscription.under_way, request)
+        subscription.receive(request)
+        if kind == ENDPOINT and first:
+            # Whether a cluster of it waits for endpoints is not known after a reconnect; if so, they warm it.
+            subscription.owe(request.subscribe)
+
+    def want(self, snapshot: Snapshot | None) -> None:
+        """What the proxy shall have from now on. None if nothing is known of it: it keeps what it has."""
+        self._snapshot = snapshot
+
+    def advance(self, now: float) -> list[tuple[str, Response]]:
+        """Everything that may be said now, with its type, in order.
+
+        `now`: seconds of any clock that does not step back. Call it again after each `receive` and `want`,
+        and when `wake_at` comes.
+        """
+        if self._snapshot is None:
+            return []
+        self._unused_since = self._still_unused(now)
+        return list(self._offers(self._snapshot, now))
+
+    def wake_at(self) -> float | None:
+        """When time alone will allow something more; None if it won't."""
+        if self._snapshot is None or self._unused_since is None:
+            return None
+        clusters = self.subscriptions[CLUSTER]
+        waiting = clusters.has.keys() - self._snapshot[CLUSTER].keys()
+        return self._unused_since + self._linger if waiting and clusters.under_way is None else None
+
+    def sync(self, kind: str) -> Sync:
+        """How far the proxy is with a type."""
+        wanted = _NOTHING if self._snapshot is None else self._snapshot[kind]
+        return self.subscriptions[kind].sync(wanted)
+
+    def _offers(self, snapshot: Snapshot, now: float) -> Iterator[tuple[str, Response]]:
+        if response := self._clusters(snapshot[CLUSTER], now):
+            yield CLUSTER, response
+        if response := self._endpoints(snapshot[ENDPOINT]):
+            yield ENDPOINT, response
+        for kind, may_remove in ((LISTENER, True), (ROUTE, self._is_settled(LISTENER))):
+            wanted = snapshot[kind]
+            response = self.subscriptions[kind].offer(
+                wanted,
+                may_send=lambda name, wanted=wanted: self._is_usable(wanted[name]),  # type: ignore[misc]
+                may_remove=lambda _, may=may_remove: may,  # type: ignore[misc]
+            )
+            if response:
+                yield kind, response
+
+    def _clusters(self, wanted: Mapping[str, Resource], now: float) -> Response | None:
+        subscription = self.subscriptions[CLUSTER]
+        lingered = self._unused_since is not None and now >= self._unused_since + self._linger
+        response = subscription.offer(wanted, may_remove=lambda _: lingered)
+        if response is None:
+            return None
+        endpoints = [resource for resource in response.resources if resource.endpoints]
+        self.subscriptions[ENDPOINT].owe(resource.endpoints for resource in endpoints if resource.endpoints)
+        # A changed cluster serves on as it was until the new one is warm; only a new one can't be used.
+        fresh = (resource.endpoints for resource in endpoints if resource.name not in subscription.has)
+        self._cold.update((name, None) for name in fresh if name)
+        return response
+
+    def _endpoints(self, wanted: Mapping[str, Resource]) -> Response | None:
+        unused = self._is_settled(CLUSTER)
+        response = self.subscriptions[ENDPOINT].offer(wanted, may_remove=lambda _: unused)
+        if response is not None:
+            for resource in response.resources:
+                if resource.name in self._cold:
+                    self._cold[resource.name] = response.nonce
+        return response
+
+    def _warm(self, answered: Response | None, request: Request) -> None:
+        """Endpoints that were sent after their cluster, and accepted, make it usable."""
+        if answered is None or request.nonce != answered.nonce or request.error is not None:
+            return
+        self._cold = {name: nonce for name, nonce in self._cold.items() if nonce != answered.nonce}
+
+    def _is_usable(self, resource: Resource) -> bool:
+        """Whether the proxy can use every cluster that a listener or route needs."""
+        has = self.subscriptions[CLUSTER].has
+        return all(name in has and self._endpoints_of(name) not in self._cold for name in resource.needs)
+
+    def _endpoints_of(self, cluster: str) -> str | None:
+        assert self._snapshot is not None
+        resource = self._snapshot[CLUSTER].get(cluster)
+        return resource.endpoints if resource else None
+
+    def _still_unused(self, now: float) -> float | None:
+        if not (self._is_settled(LISTENER) and self._is_settled(ROUTE)):
+            return None
+        return now if self._unused_since is None else self._unused_since
+
+    def _is_settled(self, kind: str) -> bool:
+        """Whether the proxy has what it should, and nothing else. Of what there is none it need not ask."""
+        assert self._snapshot is not None
+        sync = self.sync(kind)
+        return sync is Sync.SYNCED or (sync is Sync.NOT_SENT and not self._snapshot[kind])

@@ -1,0 +1,150 @@
+"""Clusters: where a proxy sends calls, and how it guards itself there."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from envoy_data_plane.envoy.config.cluster.v3 import (
+    CircuitBreakers,
+    CircuitBreakersThresholds,
+    CircuitBreakersThresholdsRetryBudget,
+    Cluster,
+    ClusterCommonLbConfig,
+    ClusterCommonLbConfigZoneAwareLbConfig,
+    ClusterDiscoveryType,
+    ClusterEdsClusterConfig,
+    ClusterLbPolicy,
+    ClusterRingHashLbConfig,
+    OutlierDetection,
+)
+from envoy_data_plane.envoy.config.core.v3 import (
+    Address,
+    AggregatedConfigSource,
+    ApiVersion,
+    ConfigSource,
+    Http2ProtocolOptions,
+    KeepaliveSettings,
+    Pipe,
+)
+from envoy_data_plane.envoy.config.endpoint.v3 import (
+    ClusterLoadAssignment,
+    Endpoint,
+    LbEndpoint,
+    LocalityLbEndpoints,
+)
+from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
+    HttpProtocolOptions,
+    HttpProtocolOptionsExplicitHttpConfig,
+)
+from envoy_data_plane.envoy.type.v3 import Percent
+from envoy_data_plane.google.protobuf import Any
+
+from mesh.resources.tls import Credentials, to_service
+from services.catalog import Api, Breaker, Ejection, Service
+
+APP = "app"
+"""The cluster of a sidecar's own service."""
+
+_CONNECT_TIMEOUT = timedelta(seconds=1)
+# A peer that froze or was cut off is noticed by its missing pong; the kernel would take minutes.
+_KEEPALIVE = KeepaliveSettings(interval=timedelta(seconds=5), timeout=timedelta(seconds=3))
+_PANIC_PERCENT = 50.0
+_RING_SIZE = 256
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def name_for(callee: str, api: Api) -> str:
+    """The cluster that takes an API's calls: a service has a second one for APIs with affinity."""
+    return callee if api.affinity is None else f"{callee}-affine"
+
+
+def app(socket: Path, breaker: Breaker) -> Cluster:
+    """The service beside the proxy. It is never ejected: there is no other."""
+    address = Address(pipe=Pipe(path=str(socket)))
+    endpoint = LbEndpoint(endpoint=Endpoint(address=address))
+    return Cluster(
+        name=APP,
+        type=ClusterDiscoveryType.STATIC,
+        connect_timeout=_CONNECT_TIMEOUT,
+        load_assignment=ClusterLoadAssignment(
+            cluster_name=APP, endpoints=[LocalityLbEndpoints(lb_endpoints=[endpoint])]
+        ),
+        # No pings here: gRPC's servers take frequent ones for an attack and close the connection.
+        typed_extension_protocol_options=_http2(Http2ProtocolOptions()),
+        circuit_breakers=_breakers(breaker),
+    )
+
+
+def callee(row: Service, own: Credentials, *, affine: bool) -> Cluster:
+    """Another service's proxies, found by EDS under the service's name.
+
+    The nearest zone takes its share first. `affine`: by the hash that the route names, over all zones alike.
+    """
+    cluster = Cluster(
+        name=f"{row.name}-affine" if affine else row.name,
+        type=ClusterDiscoveryType.EDS,
+        eds_cluster_config=ClusterEdsClusterConfig(eds_config=from_ads(), service_name=row.name),
+        connect_timeout=_CONNECT_TIMEOUT,
+        lb_policy=ClusterLbPolicy.RING_HASH if affine else ClusterLbPolicy.LEAST_REQUEST,
+        common_lb_config=_balancing(zone_aware=not affine),
+        transport_socket=to_service(own, row.name),
+        typed_extension_protocol_options=_http2(Http2ProtocolOptions(connection_keepalive=_KEEPALIVE)),
+        circuit_breakers=_breakers(row.breaker),
+        outlier_detection=_ejection(row.ejection),
+    )
+    if affine:
+        # The default of 1024 points costs memory in every proxy, and we have a handful of endpoints.
+        cluster.ring_hash_lb_config = ClusterRingHashLbConfig(minimum_ring_size=_RING_SIZE)
+    return cluster
+
+
+def from_ads() -> ConfigSource:
+    """Where a resource's own resources come from: the stream that it came by."""
+    return ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
+
+
+def _http2(options: Http2ProtocolOptions) -> dict[str, Any]:
+    explicit = HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=options)
+    return {_HTTP_OPTIONS: Any.pack(HttpProtocolOptions(explicit_http_config=explicit))}
+
+
+def _balancing(*, zone_aware: bool) -> ClusterCommonLbConfig:
+    config = ClusterCommonLbConfig(
+        # When most endpoints are said to be ill, the one who says so may be: then all of them are tried.
+        healthy_panic_threshold=Percent(value=_PANIC_PERCENT),
+        # By default Envoy saves up changes of health for a second.
+        update_merge_window=timedelta(0),
+    )
+    if zone_aware:
+        # By default Envoy wants six endpoints before it looks at zones.
+        config.zone_aware_lb_config = ClusterCommonLbConfigZoneAwareLbConfig(min_cluster_size=1)
+    return config
+
+
+def _breakers(breaker: Breaker) -> CircuitBreakers:
+    budget = CircuitBreakersThresholdsRetryBudget(
+        budget_percent=Percent(value=breaker.retry_budget_percent), min_retry_concurrency=3
+    )
+    thresholds = CircuitBreakersThresholds(
+        max_connections=breaker.max_connections,
+        max_pending_requests=breaker.max_pending,
+        max_requests=breaker.max_requests,
+        retry_budget=budget,
+    )
+    return CircuitBreakers(thresholds=[thresholds])
+
+
+def _ejection(ejection: Ejection) -> OutlierDetection:
+    """By gateway failures: unreachable, UNAVAILABLE, DEADLINE_EXCEEDED.
+
+    Not by all of Envoy's 5xx: it counts INTERNAL, UNKNOWN and UNIMPLEMENTED too, so one poisonous request,
+    repeated, would drive out healthy instances one after the other.
+    """
+    return OutlierDetection(
+        interval=ejection.interval,
+        base_ejection_time=ejection.base_time,
+        max_ejection_percent=ejection.max_percent,
+        consecutive_gateway_failure=ejection.consecutive_failures,
+        enforcing_consecutive_gateway_failure=100,
+        enforcing_consecutive_5xx=0,
+        enforcing_success_rate=0,
+    )

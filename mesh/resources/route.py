@@ -1,0 +1,131 @@
+"""Routes: which calls a proxy lets through, to where, for how long, and which of them it repeats.
+
+A gRPC call's path is `/{API}/{method}`. Whatever is not listed is answered with UNIMPLEMENTED and a reason.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.core.v3 import DataSource
+from envoy_data_plane.envoy.config.route.v3 import (
+    DirectResponseAction,
+    HeaderMatcher,
+    RetryPolicy,
+    RetryPolicyRetryBackOff,
+    RetryPolicyRetryHostPredicate,
+    Route,
+    RouteAction,
+    RouteActionHashPolicy,
+    RouteActionHashPolicyHeader,
+    RouteActionMaxStreamDuration,
+    RouteConfiguration,
+    RouteMatch,
+    RouteMatchGrpcRouteMatchOptions,
+    VirtualHost,
+)
+from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import PreviousHostsPredicate
+from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
+from envoy_data_plane.google.protobuf import Any
+
+from mesh import rights
+from mesh.resources import cluster, filters
+from mesh.topology import identity
+from services.catalog import Api, Audience, Retry, Service, Table, callees
+
+SERVICE_CHOICE = "reverie-echo-to"
+"""Operators' header: which service shall answer an API that several serve."""
+
+_REPEATABLE_BODY = 1024 * 1024
+"""Bytes of a request that a proxy keeps to repeat it; longer ones are for the caller to repeat."""
+_RETRY_ON = "connect-failure,refused-stream,reset-before-request,unavailable"
+_NOT_FOUND = 404
+"""Envoy turns it into gRPC's UNIMPLEMENTED."""
+_OTHER_HOST_ATTEMPTS = 3
+
+
+def inbound(name: str, row: Service, table: Table, trust_domain: str) -> RouteConfiguration:
+    """To the service beside the proxy: each of its APIs, for those who may call it."""
+    routes = []
+    for api in row.apis:
+        route = _route(api, cluster.APP, None)
+        callers = rights.callers(row, api, table)
+        route.typed_per_filter_config = filters.allow(identity(caller, trust_domain) for caller in callers)
+        routes.append(route)
+    return _configuration(name, routes, f"{row.name} does not serve this")
+
+
+def outbound(name: str, row: Service, table: Table) -> RouteConfiguration:
+    """From the service beside the proxy: the APIs that its `calls` names, and nothing else."""
+    routes = [
+        _route(api, cluster.name_for(callee, api), api.retry)
+        for callee, apis in callees(row, table).items()
+        for api in apis
+    ]
+    return _configuration(name, routes, f"{row.name} does not call this: see its `calls` in the catalog")
+
+
+def edge(name: str, table: Table, audiences: frozenset[Audience]) -> RouteConfiguration:
+    """From applications or operators: the APIs that are for them."""
+    offers = rights.offered(table, audiences).values()
+    routes = [route for choice in offers for route in _to_one_of(choice)]
+    return _configuration(name, routes, "nothing here serves this")
+
+
+def clusters(configuration: RouteConfiguration) -> frozenset[str]:
+    """The clusters that have to be there before a proxy may be told of these routes."""
+    actions = (route.route for host in configuration.virtual_hosts for route in host.routes)
+    return frozenset(action.cluster for action in actions if action is not None and action.cluster)
+
+
+def _to_one_of(offers: tuple[tuple[Service, Api], ...]) -> Iterator[Route]:
+    """The first of several services answers, or the one that the caller names."""
+    first, *others = offers
+    for row, api in others:
+        yield _route(api, cluster.name_for(row.name, api), api.retry, chosen=row.name)
+    yield _route(first[1], cluster.name_for(first[0].name, first[1]), first[1].retry)
+
+
+def _configuration(name: str, routes: list[Route], otherwise: str) -> RouteConfiguration:
+    refusal = DirectResponseAction(status=_NOT_FOUND, body=DataSource(inline_string=otherwise))
+    last = Route(name="otherwise", match=RouteMatch(prefix="/"), direct_response=refusal)
+    host = VirtualHost(
+        name=name, domains=["*"], routes=[*routes, last], request_body_buffer_limit=_REPEATABLE_BODY
+    )
+    return RouteConfiguration(name=name, virtual_hosts=[host])
+
+
+def _route(api: Api, cluster_name: str, retry: Retry | None, chosen: str | None = None) -> Route:
+    action = RouteAction(
+        cluster=cluster_name,
+        # Envoy's own default of 15 s counts from the end of the request; the next line is what counts for us.
+        timeout=timedelta(0),
+        max_stream_duration=RouteActionMaxStreamDuration(
+            max_stream_duration=api.timeout, grpc_timeout_header_max=api.timeout
+        ),
+    )
+    if retry is not None:
+        action.retry_policy = _retry(retry)
+    if api.affinity is not None:
+        by = RouteActionHashPolicyHeader(header_name=api.affinity)
+        action.hash_policy = [RouteActionHashPolicy(header=by)]
+    match = RouteMatch(prefix=f"/{api.name}/", grpc=RouteMatchGrpcRouteMatchOptions())
+    if chosen is not None:
+        match.headers = [HeaderMatcher(name=SERVICE_CHOICE, string_match=StringMatcher(exact=chosen))]
+    return Route(name=api.name, match=match, route=action)
+
+
+def _retry(retry: Retry) -> RetryPolicy:
+    elsewhere = RetryPolicyRetryHostPredicate(
+        name="envoy.retry_host_predicates.previous_hosts", typed_config=Any.pack(PreviousHostsPredicate())
+    )
+    return RetryPolicy(
+        retry_on=_RETRY_ON,
+        num_retries=retry.attempts,
+        per_try_timeout=retry.per_try_timeout,
+        retry_host_predicate=[elsewhere],
+        # With one instance there is no other, and after so many looks the same one is tried again.
+        host_selection_retry_max_attempts=_OTHER_HOST_ATTEMPTS,
+        retry_back_off=RetryPolicyRetryBackOff(
+            base_interval=retry.base_interval, max_interval=10 * retry.base_interval
+        ),
+    )
