@@ -94,8 +94,8 @@ def _names(speakers: tuple[str, ...], user: str) -> dict[tuple[str, ...], frozen
     """Return by which words speakers are named: their whole name, or the first word of it."""
     names: dict[tuple[str, ...], frozenset[str]] = {}
     owner = _owner(speakers, user)
-    for name in [*speakers, user]:
-        of_name = owner if name == user or name in owner else frozenset({name})
+    for name in speakers:
+        of_name = owner if name in owner else frozenset({name})
         parts = tuple(words(name))
         for key in {parts, parts[:1]} - {()}:
             names[key] = names.get(key, frozenset()) | of_name
@@ -113,7 +113,7 @@ def _namings(
     tokens: Sequence[_Token], names: dict[tuple[str, ...], frozenset[str]], *, careless: bool
 ) -> list[_Naming]:
     """Find who is named, the longest name first where several begin."""
-    longest = max(map(len, names))
+    longest = max(map(len, names), default=0)
     found: list[_Naming] = []
     at = 0
     while at < len(tokens):

@@ -63,8 +63,7 @@ class Segment:
     term_count: int
     tag_count: int
     order: Index
-    """Living rows in reading order: by conversation, in it by position, time, id; those of none at the
-    end."""
+    """Living rows in reading order: by conversation, position, time, id; those of no conversation last."""
     by_id: Index
     """Living rows by id."""
     has_vector: Mask
