@@ -234,6 +234,14 @@ class DeadlineTooShort(ReverieError):
     summary = "the deadline left no time for the work; nothing was done"
 
 
+class Unimplemented(ReverieError):
+    """Raised when this version does not have what is asked for."""
+
+    code = Code.UNIMPLEMENTED
+    reason = "UNIMPLEMENTED"
+    summary = "this version does not have it"
+
+
 class DeadlineExceeded(ReverieError):
     """Raised when time ran out during a call; what it did is not known."""
 
@@ -246,7 +254,7 @@ ERRORS: tuple[type[ReverieError], ...] = (
     InternalError, InvalidArgument, TokenInvalid, TooLarge, StoreRefused, MemoryNotFound, MemoryExists,
     MemoryDeleted, OwnerErased, EtagMismatch, UserForbidden, ScopeMissing, Unauthenticated, UnknownOutcome,
     StoreDown, StoreFull, StalePrimary, Draining, PeerUnavailable, Overloaded, DeadlineTooShort,
-    DeadlineExceeded,
+    DeadlineExceeded, Unimplemented,
 )  # fmt: skip
 """Every reason."""
 
