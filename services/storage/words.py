@@ -172,10 +172,8 @@ def _frequencies(hits: Hits, terms: int, columns: Index, layout: Layout) -> Floa
     local = np.searchsorted(columns, hits.places)
     cells = np.bincount(hits.terms * len(columns) + local, minlength=terms * len(columns))
     own = cells.reshape(terms, len(columns)).astype(np.float32)
-    reach = tuple(
-        share[columns[:-distance]] * (columns[distance:] - columns[:-distance] == distance)
-        for distance, share in enumerate(layout.reach, 1)
-    )
+    # Columns that are next to each other only here have the margins of both between them, where no term is.
+    reach = tuple(share[columns[:-distance]] for distance, share in enumerate(layout.reach, 1))
     return own + layout.context[columns] * _spread(own, reach)
 
 
