@@ -6,7 +6,7 @@ import grpc
 
 from reverie.echo.v1 import echo_pb2, echo_pb2_grpc
 from reverie.ingest.v1 import ingest_pb2_grpc
-from services.ingest.batcher import Batcher
+from services.ingest.batcher import Batcher, BatchNumbers
 from services.ingest.config import IngestConfig
 from services.ingest.service import IngestService
 from services.runtime import client, server, telemetry
@@ -21,7 +21,8 @@ async def main() -> None:
     """Serves until it is told to stop, and ends when every batch is answered."""
     config = IngestConfig()  # type: ignore[call-arg]  # the environment has them
     telemetry.configure_logging(config.log_level)
-    async with client.connect(config.egress_socket) as channel, _batcher(config, channel) as batcher:
+    numbers = BatchNumbers()
+    async with client.connect(config.egress_socket) as channel, _batcher(config, channel, numbers) as batcher:
         reader = StorageReadClient(channel)
         service = IngestService(batcher, reader, Tokens(Keyring.load(config.token_keys)))
 
@@ -30,16 +31,17 @@ async def main() -> None:
             echo_pb2_grpc.add_EchoServiceServicer_to_server(_echo(channel), to)  # type: ignore[no-untyped-call]
             return SERVICES
 
-        await server.serve(config, register)
+        await server.serve(config, register, metrics=numbers.metrics)
 
 
-def _batcher(config: IngestConfig, channel: grpc.aio.Channel) -> Batcher:
+def _batcher(config: IngestConfig, channel: grpc.aio.Channel, numbers: BatchNumbers) -> Batcher:
     return Batcher(
         StorageWriteClient(channel).write_batch,
         lanes=config.lanes,
         bulk_lanes=config.bulk_lanes,
         queue_rows=config.queue_rows,
         queue_bytes=config.queue_bytes,
+        numbers=numbers,
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import Context
 from datetime import timedelta
 from typing import Self
 
@@ -79,7 +80,8 @@ class _Driver:
         loop = asyncio.get_running_loop()
         ticket = self.lane.submit(operation, loop.create_future(), deadline)
         if self._task is None:
-            self._task = loop.create_task(self._drive())
+            # A context of its own: a lane acts for nobody in particular.
+            self._task = loop.create_task(self._drive(), context=Context())
         return ticket
 
     def expire(self, tickets: Sequence[Ticket[Answer]]) -> None:

@@ -22,8 +22,8 @@ class IngestConfig(ServiceConfig):
     bulk_lanes: int = Field(default=1, ge=1, le=64)
     """The same for items of batch calls, which never share a batch with single writes."""
 
-    queue_rows: int = Field(default=4_096, ge=256)
+    queue_rows: int = Field(default=8_192, ge=1_000)
     """Rows that callers of one lane may have on their way; what is beyond is refused as overload."""
 
-    queue_bytes: int = Field(default=16 * 1024 * 1024, ge=4 * 1024 * 1024)
+    queue_bytes: int = Field(default=32 * 1024 * 1024, ge=4 * 1024 * 1024)
     """The same in bytes of content."""

@@ -1,9 +1,9 @@
 """`reverie.ingest.v1.IngestService`: every write of an application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from uuid import UUID
 
 import grpc
@@ -45,6 +45,7 @@ SLICE = 32
 _OF_ALL = (Overloaded, Draining, StoreDown, StoreFull, PeerUnavailable, InternalError)
 """Errors that say nothing about an item; a batch of which all items met one fails as a whole."""
 
+T = TypeVar("T")
 Context = grpc.aio.ServicerContext[Any, Any]
 Submitted = tuple[Operation, Answer] | ReverieError
 
@@ -75,8 +76,8 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
     ) -> ingest_pb2.BatchCreateMemoriesResponse:
         """Creates many memories of one user; each succeeds or fails alone."""
         seconds = deadline.shaved(deadline.remaining(context))
-        size = _check_batch(request)
-        owner = _owner(names.parse_user(request.parent))
+        size = request.ByteSize()
+        owner = _owner(_batch_user(request, size))
         with self.batcher.bulk(owner.owner, len(request.requests), size, seconds) as bulk:
             submitted = await self._submit(bulk, owner, request, _origin(context))
             outcomes = [item if isinstance(item, ReverieError) else await item[1] for item in submitted]
@@ -102,7 +103,9 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         if before.revision < from_revision:
             raise EtagMismatch
         after = mask.merged(before, request.memory, request.update_mask.paths)
-        _check(validation.violations(after))
+        found = validation.violations(after)
+        if found:
+            raise InvalidArgument.collected(found)
         operation = writes.update(owner, memory_id, after, from_revision)
         committed = await self.batcher.write(operation, deadline.shaved(deadline.remaining(context)))
         self._promise(context, owner, [committed])
@@ -126,12 +129,10 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
 
     def _creation(self, request: ingest_pb2.CreateMemoryRequest, origin: Origin | None) -> Operation:
         now = self.clock()
-        try:
-            user = names.parse_user(request.parent)
-        except InvalidArgument as wrong:
-            raise InvalidArgument.collected(
-                [*wrong.violations, *writes.broken(request, origin, now)]
-            ) from wrong
+        found: list[Violation] = []
+        user = _parsed(found, names.parse_user, request.parent, "parent")
+        if user is None:
+            raise InvalidArgument.collected(found + writes.broken(request, origin, now))
         return writes.create(_owner(user), request, origin, 0, now)
 
     async def _submit(
@@ -176,7 +177,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
 
 
 def _owner(user: str) -> Owner:
-    """Whose memories the caller wants to change. UserForbidden if it may not."""
+    """Whose memories the caller wants to change. UserForbidden if it must not."""
     caller = principal.current()
     return Owner(caller.owner_of(user).bytes, caller.tenant.bytes, user)
 
@@ -202,19 +203,26 @@ def _origin(context: Context) -> Origin | None:
     return Origin(request_id, int(received_at))
 
 
-def _check(found: Sequence[Violation]) -> None:
-    if found:
-        raise InvalidArgument.collected(found)
+def _parsed(found: list[Violation], parse: Callable[[str, str], T], text: str, field: str) -> T | None:
+    """What `parse` makes of a field; None, with another entry in `found`, if it refuses it."""
+    try:
+        return parse(text, field)
+    except InvalidArgument as wrong:
+        found += wrong.violations
+        return None
 
 
-def _check_batch(request: ingest_pb2.BatchCreateMemoriesRequest) -> int:
-    """The size of a batch in bytes, if it is within the limits."""
-    if not 1 <= len(request.requests) <= MAX_ITEMS:
-        raise InvalidArgument.of("requests", f"has 1 to {MAX_ITEMS} entries")
-    size = request.ByteSize()
+def _batch_user(request: ingest_pb2.BatchCreateMemoriesRequest, size: int) -> str:
+    """The user of a batch that is within its limits."""
     if size > MAX_BATCH_BYTES:
         raise TooLarge
-    return size
+    found: list[Violation] = []
+    user = _parsed(found, names.parse_user, request.parent, "parent")
+    if not 1 <= len(request.requests) <= MAX_ITEMS:
+        found.append(Violation("requests", f"has 1 to {MAX_ITEMS} entries"))
+    if found or user is None:
+        raise InvalidArgument.collected(found)
+    return user
 
 
 def _check_parent(item: ingest_pb2.CreateMemoryRequest, parent: str) -> None:
@@ -224,18 +232,13 @@ def _check_parent(item: ingest_pb2.CreateMemoryRequest, parent: str) -> None:
 
 def _target(request: ingest_pb2.UpdateMemoryRequest) -> tuple[str, UUID, int]:
     """User, id and starting revision of an update. InvalidArgument, with every broken field."""
-    found = mask.violations(request)
-    user, memory_id, from_revision = "", UUID(int=0), 0
-    try:
-        user, memory_id = names.parse_memory(request.memory.name, "memory.name")
-    except InvalidArgument as wrong:
-        found += wrong.violations
-    try:
-        from_revision = names.parse_etag(request.memory.etag, "memory.etag")
-    except InvalidArgument as wrong:
-        found += wrong.violations
-    _check(found)
-    return user, memory_id, from_revision
+    found: list[Violation] = []
+    target = _parsed(found, names.parse_memory, request.memory.name, "memory.name")
+    from_revision = _parsed(found, names.parse_etag, request.memory.etag, "memory.etag")
+    found += mask.violations(request)
+    if found or target is None or from_revision is None:
+        raise InvalidArgument.collected(found)
+    return *target, from_revision
 
 
 def _raise_if_of_all(outcomes: Sequence[Outcome]) -> None:

@@ -11,11 +11,13 @@ import uvloop
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.runtime import telemetry
 from services.runtime.client import MESSAGE_OPTIONS
 from services.runtime.config import ServiceConfig
 from services.runtime.health import Health, HealthService
 from services.runtime.interceptors import CallNumbers, Guard
 from services.runtime.principal import Verifier
+from services.runtime.telemetry import Metric
 
 _HEALTH = "grpc.health.v1.Health"
 _log = structlog.get_logger("server")
@@ -35,6 +37,7 @@ async def serve(
     ready: Hook | None = None,
     before_stop: Hook | None = None,
     limits: Mapping[str, int] | None = None,
+    metrics: Sequence[Metric] = (),
     stop: asyncio.Event | None = None,
 ) -> None:
     """Serves on `config.app_socket` until SIGTERM or SIGINT (or `stop` is set), then drains and returns.
@@ -43,13 +46,18 @@ async def serve(
     `ready` ends when everything that the service needs is there: until then its health is NOT_SERVING.
     `before_stop` runs when no more calls are wanted, with those under way still going on.
     `limits`: calls under way at a time, by API; others have `config.concurrency`.
+    `metrics`: what is exposed on `stats.sock`, beside the application's socket, besides the calls' own.
     """
     server = grpc.aio.server(options=(*MESSAGE_OPTIONS, ("grpc.so_reuseport", 0)))
-    health = _prepare(server, config, register, limits or {})
+    numbers = CallNumbers()
+    health = _prepare(server, config, register, limits or {}, numbers)
     stopping = stop or asyncio.Event()
     _on_signals(stopping)
     server.add_insecure_port(f"unix:{config.app_socket}")
     await server.start()
+    stats = await telemetry.expose(
+        config.app_socket.with_name("stats.sock"), lambda: (*numbers.metrics, *metrics)
+    )
     _log.info("listening", instance=config.instance)
     try:
         await _until_ready(ready, stopping)
@@ -59,6 +67,7 @@ async def serve(
         await stopping.wait()
     finally:
         await _drain(server, health, config, before_stop)
+        stats.close()
 
 
 def _prepare(
@@ -66,9 +75,10 @@ def _prepare(
     config: ServiceConfig,
     register: Callable[[grpc.aio.Server], Sequence[str]],
     limits: Mapping[str, int],
+    numbers: CallNumbers,
 ) -> Health:
     verifier = Verifier(config.jwt_keys) if config.jwt_keys else None
-    guard = Guard(server, verifier, lambda api: limits.get(api, config.concurrency), CallNumbers())
+    guard = Guard(server, verifier, lambda api: limits.get(api, config.concurrency), numbers)
     # The generated code asks for a server and uses two methods of it: those that the guard has.
     services = tuple(register(cast("grpc.aio.Server", guard)))
     health = Health(services)

@@ -1,9 +1,14 @@
-"""What a process says about itself: log lines as JSON on stderr, and numbers in Prometheus' text format."""
+"""What a process says about itself: log lines as JSON on stderr, and numbers in Prometheus' text format.
 
+curl --unix-socket run/ingest-a-0/stats.sock http://ingest/metrics
+"""
+
+import asyncio
 import logging
 import sys
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import structlog
 
@@ -115,6 +120,29 @@ def render(metrics: Sequence[Metric]) -> str:
             *metric.lines(),
         )
     return "\n".join(lines) + "\n"
+
+
+async def expose(socket: Path, metrics: Callable[[], Sequence[Metric]]) -> asyncio.Server:
+    """Answers every HTTP request on a Unix socket with the numbers of that moment, until it is closed."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(_http(render(metrics())))
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            # Whoever asked is gone, or did not speak HTTP.
+            pass
+        finally:
+            writer.close()
+
+    return await asyncio.start_unix_server(answer, socket)
+
+
+def _http(text: str) -> bytes:
+    body = text.encode()
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\ncontent-length: {len(body)}\r\n"
+    return f"{head}connection: close\r\n\r\n".encode() + body
 
 
 def _labelled(names: Sequence[str], values: Sequence[str]) -> str:
