@@ -113,13 +113,8 @@ class Home:
 
     @property
     def state(self) -> Path:
-        """What the supervisor last said of its processes."""
+        """What the supervisor last wrote of its processes: `record.py`."""
         return self.root / "state.json"
-
-    @property
-    def pids(self) -> Path:
-        """One file for each process that was started, with what tells it from a later one of its number."""
-        return self.run / "pids"
 
     @property
     def topology(self) -> Path:
@@ -149,7 +144,6 @@ class Home:
         for part in _PARTS:
             _make_private(self.root / part)
         self._create_run()
-        _make_private(self.pids)
 
     def tenant(self) -> UUID:
         """The tenant of development tokens, the same as long as the home lives."""
@@ -183,6 +177,14 @@ class Home:
                 return True
             return False
 
+    def refuse_if_locked(self) -> None:
+        """HomeError, saying what to do, if a supervisor runs."""
+        if self.is_locked():
+            raise HomeError(
+                f"a platform already runs in {self.root}: look at it with `reverie status`, stop it with "
+                "`reverie down`, or start another one with --home DIRECTORY --port 0 --operator-port 0"
+            )
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the home as its only supervisor; the kernel lets go when the process ends, however it ends."""
@@ -190,10 +192,8 @@ class Home:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise HomeError(
-                    f"a platform already runs in {self.root}: look at it with `reverie status`, stop it with "
-                    "`reverie down`, or start another one with --home DIRECTORY --port 0 --operator-port 0"
-                ) from None
+                self.refuse_if_locked()
+                raise HomeError(f"another command is busy with {self.root}: try again") from None
             yield
 
     def remove(self) -> None:

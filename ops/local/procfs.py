@@ -4,7 +4,7 @@ A process is known by its number *and* the time it began, for numbers come again
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,20 +47,21 @@ def boot_id() -> str:
     return (PROC / "sys/kernel/random/boot_id").read_text().strip()
 
 
-def descendants(pid: int) -> tuple[int, ...]:
-    """The children of a process, their children, and so on."""
+def families(pids: Collection[int]) -> set[int]:
+    """These processes, their children, the children of those, and so on."""
     children: dict[int, list[int]] = {}
     for number in _numbers():
         fields = _stat(number)
         if fields is not None:
             children.setdefault(int(fields[_PARENT_FIELD]), []).append(number)
-    found: list[int] = []
-    open_ends = [pid]
+    found: set[int] = set()
+    open_ends = list(pids)
     while open_ends:
-        born = children.get(open_ends.pop(), [])
-        found.extend(born)
-        open_ends.extend(born)
-    return tuple(found)
+        pid = open_ends.pop()
+        if pid not in found:
+            found.add(pid)
+            open_ends.extend(children.get(pid, ()))
+    return found
 
 
 def pss_kib(pid: int) -> int:

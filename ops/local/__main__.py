@@ -1,0 +1,59 @@
+"""The supervisor as a process of its own: `python -m ops.local --home DIRECTORY`. `reverie up` starts it."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ops.local.home import Home, HomeError
+from ops.local.operate import StartError, operate
+from ops.local.plan import EMBEDDERS, Options
+from ops.local.ports import PortTakenError
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run until asked to stop. 0: it was; 1: it did not start, and stderr says why."""
+    parser = argparse.ArgumentParser(prog="python -m ops.local")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--operator-port", type=int)
+    parser.add_argument("--embedder", choices=EMBEDDERS, default=EMBEDDERS[0])
+    parser.add_argument("--lanes", type=int, default=1)
+    parser.add_argument("--leash", action="store_true", help="when stdin ends: stop, and remove the home")
+    given = parser.parse_args(arguments)
+    options = Options(given.port, given.operator_port, given.embedder, given.lanes)
+    home = Home(given.home)
+    try:
+        asyncio.run(_run(home, options, on_leash=given.leash))
+    except (HomeError, PortTakenError, StartError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    finally:
+        if given.leash:
+            home.remove()
+    return 0
+
+
+async def _run(home: Home, options: Options, *, on_leash: bool) -> None:
+    if on_leash:
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _slipped)
+    await operate(home, options, environ=os.environ, report=_say)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _slipped() -> None:
+    """Whoever held the other end of stdin is gone: nobody will ever stop this platform."""
+    if not os.read(sys.stdin.fileno(), 1):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,208 @@
+"""What the supervisor promises, shown with processes that only pretend to be something."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from ops.local import control, leftovers, procfs, record
+from ops.local.home import Home, HomeError, NotRunningError
+from ops.local.lifecycle import Phase
+from ops.local.platform import Platform
+from ops.local.ports import LOOPBACK, Reservation
+from ops.local.record import Record, Stage
+from tests.stack.platform.waiting import until
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "h")
+    home.create()
+    return home
+
+
+@pytest_asyncio.fixture
+async def start(home: Home) -> AsyncIterator[Start]:
+    """Starts a supervisor of stand-ins; whatever it leaves is ended afterwards."""
+    started: list[subprocess.Popen[str]] = []
+
+    def starts(*arguments: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.stack.platform.standin", str(home.root), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+        started.append(process)
+        return process
+
+    yield starts
+    for process in started:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+    await leftovers.end(home, timedelta(seconds=1))
+
+
+def last(home: Home) -> Record:
+    found = record.load(home.state)
+    assert found is not None
+    return found
+
+
+async def is_ready(home: Home) -> None:
+    await until(lambda: (found := record.load(home.state)) is not None and found.stage is Stage.READY)
+
+
+async def test_a_supervisor_that_is_killed_leaves_no_process(home: Home, start: Start) -> None:
+    supervisor = start("a", "b", "c")
+    await is_ready(home)
+    assert len(leftovers.remaining(home)) == 3
+    supervisor.kill()
+    await until(lambda: not leftovers.remaining(home))
+
+
+async def test_a_stopped_process_dies_with_its_supervisor_too(home: Home, start: Start) -> None:
+    supervisor = start("a")
+    await is_ready(home)
+    os.kill(last(home).alive["a"].pid, signal.SIGSTOP)
+    supervisor.kill()
+    await until(lambda: not leftovers.remaining(home))
+
+
+async def test_processes_stop_in_reverse_order(home: Home, start: Start) -> None:
+    supervisor = start("a", "b", "c")
+    await is_ready(home)
+    supervisor.terminate()
+    output, _ = await asyncio.to_thread(supervisor.communicate)
+    assert [line.split()[2] for line in output.splitlines() if "has stopped" in line] == ["c", "b", "a"]
+    assert supervisor.returncode == 0
+    assert last(home).stage is Stage.STOPPED
+
+
+async def test_a_process_that_does_not_listen_is_killed_after_its_grace(home: Home, start: Start) -> None:
+    supervisor = start("a=deaf")
+    await is_ready(home)
+    supervisor.terminate()
+    await asyncio.to_thread(supervisor.communicate)
+    assert not leftovers.remaining(home)
+
+
+async def test_a_crash_loop_ends_the_start_and_is_named(home: Home, start: Start) -> None:
+    supervisor = start("a", "b=crashes", "c")
+    output, _ = await asyncio.to_thread(supervisor.communicate)
+    assert supervisor.returncode != 0
+    found = last(home)
+    assert (found.stage, found.culprit) == (Stage.FAILED, "b")
+    assert found.failure == "b ended with exit code 1 (3 times within 60 s)"
+    assert "c is ready" not in output
+    assert home.log_of("b").read_text().splitlines() == ["it is broken"] * 3
+    assert not leftovers.remaining(home)
+
+
+async def test_a_process_that_never_gets_ready_ends_the_start(home: Home, start: Start) -> None:
+    supervisor = start("a=shy")
+    await asyncio.to_thread(supervisor.communicate)
+    assert last(home).failure.startswith("a not ready within 1 s (3 times")
+
+
+async def test_a_request_to_stop_while_starting_stops(home: Home, start: Start) -> None:
+    supervisor = start("a", "b=shy")
+    await until(lambda: (found := record.load(home.state)) is not None and "b" in found.alive)
+    supervisor.terminate()
+    await asyncio.to_thread(supervisor.communicate)
+    assert supervisor.returncode == 0
+    assert last(home).stage is Stage.STOPPED
+    assert not leftovers.remaining(home)
+
+
+async def test_one_process_is_stopped_started_and_restarted_on_request(home: Home, start: Start) -> None:
+    start("a", "b")
+    await is_ready(home)
+    platform = Platform(home)
+    before = platform.processes()
+    await platform.stop_process("a")
+    assert platform.processes() == {"b": before["b"]}
+    await platform.start_process("a")
+    again = platform.processes()
+    assert again["a"] != before["a"]
+    await platform.restart("b")
+    assert platform.processes()["a"] == again["a"]
+    assert platform.processes()["b"] != before["b"]
+    assert last(home).processes["b"].restarts == 0
+    with pytest.raises(HomeError, match="no process 'nobody' runs; there are a, b"):
+        await platform.restart("nobody")
+    with pytest.raises(HomeError, match="no process 'nobody'; there are a, b"):
+        await control.ask(home.control, "start", "nobody")
+
+
+async def test_what_is_killed_comes_back_and_is_counted(home: Home, start: Start) -> None:
+    start("a", "b")
+    await is_ready(home)
+    platform = Platform(home)
+    pid = platform.kill("a")
+    await until(lambda: platform.processes().get("a", pid) != pid)
+    await until(lambda: last(home).processes["a"].phase is Phase.READY)
+    assert last(home).processes["a"].restarts == 1
+    assert last(home).processes["a"].reason == "killed by SIGKILL"
+
+
+async def test_a_second_supervisor_of_one_home_is_refused(home: Home, start: Start) -> None:
+    start("a")
+    await is_ready(home)
+    before = last(home)
+    second = start("a")
+    output, _ = await asyncio.to_thread(second.communicate)
+    assert second.returncode != 0
+    assert "already runs in" in output
+    assert last(home) == before
+
+
+async def test_leftovers_of_a_dead_supervisor_are_ended_and_strangers_are_not(
+    home: Home, start: Start
+) -> None:
+    start("a")
+    await is_ready(home)
+    left = last(home).alive["a"]
+    # A record of an earlier time names this very process's number, with another start.
+    me = procfs.identify(os.getpid())
+    assert me is not None
+    stranger = record.ProcessRecord(Phase.READY, 0, id=procfs.ProcessId(me.pid, me.began - 1, me.boot))
+    found = record.changed(last(home), processes={**last(home).processes, "stranger": stranger})
+    record.dump(found, home.state)
+    assert await leftovers.end(home, timedelta(seconds=0.1)) == 1
+    assert not left.is_alive()
+
+
+async def test_nothing_runs_that_was_never_started(home: Home) -> None:
+    with pytest.raises(NotRunningError):
+        await Platform(home).stop()
+    with pytest.raises(NotRunningError, match="start it with `reverie up`"):
+        await Platform(home).status()
+
+
+async def test_a_reserved_port_can_be_listened_on_by_ours_and_by_nobody_else() -> None:
+    mine, others = Reservation(), Reservation()
+    port = next(port for port in range(31_000, 31_900) if mine.take(port))
+    assert not others.take(port)
+    with pytest.raises(OSError, match="in use"):
+        await asyncio.start_server(lambda *_: None, LOOPBACK, port)
+    server = await asyncio.start_server(lambda *_: None, LOOPBACK, port, reuse_port=True)
+    assert not others.take(port)
+    server.close()
+    await server.wait_closed()
+    assert not others.take(port)
+    mine.close()
+    assert others.take(port)
+    others.close()
