@@ -20,6 +20,10 @@ class Options:
     embedder: str = "minilm"
 
 
+class CannotRunError(Exception):
+    """Raised when a bench can't measure; says why, and what to do."""
+
+
 Run = Callable[[Options], Awaitable[Record]]
 
 

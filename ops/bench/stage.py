@@ -1,0 +1,63 @@
+"""Where a bench takes place: a platform of its own, or the one that runs, and a client of it.
+
+Nothing of what is measured lives here: a bench sees the platform through `reverie_client`. The exception is
+the floor, the same SQL run raw, for which a bench opens the platform's database beside it.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import reverie_client
+from ops.bench.registry import Options
+from ops.local.home import Home
+from ops.local.plan import POSTGRES, database_secrets
+from ops.local.plan import Options as PlatformOptions
+from ops.local.platform import Platform
+from ops.local.postgres import DATABASE
+from reverie_client.operator import Operator
+from services.storage.database import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A platform, and a client at its operator listener, which serves the public services too."""
+
+    platform: Platform
+    reverie: reverie_client.Reverie
+    operator: Operator
+
+    @property
+    def database(self) -> Address:
+        """Where the platform's database is, for raw SQL."""
+        home = self.platform.home
+        return Address(home.instance(POSTGRES), DATABASE, database_secrets(home))
+
+
+@contextlib.asynccontextmanager
+async def stage(options: Options) -> AsyncIterator[Stage]:
+    """A healthy platform; one that was started for the bench is gone afterwards."""
+    async with _platform(options) as platform:
+        token = platform.token(scopes=("users:*", "operator"))
+        endpoint = platform.endpoint
+        async with reverie_client.connect(endpoint.operator, ca=endpoint.ca, token=token) as reverie:
+            yield Stage(platform, reverie, Operator(reverie))
+
+
+def say(line: str) -> None:
+    """Tells the person who waits, on stderr: stdout is for the record."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+@contextlib.asynccontextmanager
+async def _platform(options: Options) -> AsyncIterator[Platform]:
+    if options.running:
+        platform = Platform(Home.locate(options.home, os.environ))
+        await platform.wait_healthy()
+        yield platform
+    else:
+        say("starting a platform for this bench")
+        async with Platform.temporary(PlatformOptions(embedder=options.embedder), report=say) as platform:
+            yield platform
