@@ -88,10 +88,12 @@ class Ranking:
     """By words alone, among what passes the filter; 0 if no word matches."""
     vector_ranks: npt.NDArray[np.int64]
     """By meaning alone, among what passes the filter; 0 without a vector."""
-    matched: list[tuple[int, ...]]
-    """Hashes of the question that the memory or its neighbours hold."""
+    matched: npt.NDArray[np.uint64]
+    """Which words of the question the memory or its neighbours hold: bit t stands for `terms[t]`."""
     times: npt.NDArray[np.int64]
     """When they happened, in microseconds since 1970-01-01 UTC."""
+    terms: npt.NDArray[np.uint32]
+    """The distinct hashes of the question, the same for all hits."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -249,6 +251,7 @@ def _ranking(segment: Segment, scored: _Scored, may: Mask, places: Index, weight
         vector_ranks=_ranks(near, scored.cosines[may & ~np.isnan(scored.cosines)]),
         matched=matched(scored.words, places, layout_of(segment, weights.words)),
         times=segment.rows.times[rows],
+        terms=scored.words.hashes,
     )
 
 
@@ -273,6 +276,7 @@ def _taken(ranking: Ranking, order: Index) -> Ranking:
         cosines=ranking.cosines[order],
         lexical_ranks=ranking.lexical_ranks[order],
         vector_ranks=ranking.vector_ranks[order],
-        matched=[ranking.matched[at] for at in order],
+        matched=ranking.matched[order],
         times=ranking.times[order],
+        terms=ranking.terms,
     )

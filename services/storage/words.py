@@ -5,9 +5,9 @@ frequency of a word in a memory is its own count and, in parts, its neighbours';
 (adding neighbours' finished scores is 3 to 4 points worse). N and the rarity of a word are those of the whole
 owner.
 
-    tf = own + g * sum of w(d) * tf of the neighbours at distance d          g = min(1, 20 / own number of
-    words) score = sum over the question's words of idf * (k1 + 1) * tf / (tf + k1 * (1 - b + b * length /
-    mean length))
+    tf    = own + g * sum of w(d) * tf of the neighbours at distance d
+    g     = min(1, 20 / own number of words)
+    score = sum over the question's words of idf * (k1 + 1) * tf / (tf + k1 * (1 - b + b * length / mean))
 
 where length is made like tf and idf = ln(1 + (N - df + 0.5) / (df + 0.5)), df = memories whose tf is not 0.
 """
@@ -27,6 +27,9 @@ Floats = npt.NDArray[np.float32]
 _CELLS = 65_536
 """Terms are scored together as long as terms x memories stay below: few calls for small owners, few cells for
 large."""
+
+MATCHED_TERMS = 64
+"""Terms of a question that hits are told to have matched; a question rarely has ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +88,19 @@ def words_of(segment: Segment, terms: Sequence[int], weighting: Weighting) -> Wo
     return Words(scores, hashes, _hits(found))
 
 
-def matched(words: Words, places: Index, layout: Layout) -> list[tuple[int, ...]]:
-    """Return which terms each memory, or a neighbour that it hears, holds."""
-    found: list[set[int]] = [set() for _ in places]
+def matched(words: Words, places: Index, layout: Layout) -> npt.NDArray[np.uint64]:
+    """Return which terms each memory or a neighbour of it holds: bit t stands for `words.hashes[t]`.
+
+    Only the first `MATCHED_TERMS` have a bit.
+    """
+    found = np.zeros(len(places), np.uint64)
     at = np.full(len(words.scores), -1)
     at[places] = np.arange(len(places))
     for distance in range(-len(layout.reach), len(layout.reach) + 1):
-        for hit, term in _heard(words.hits, at, distance, layout):
-            found[hit].add(term)
-    return [tuple(int(words.hashes[term]) for term in sorted(terms)) for terms in found]
+        hits, terms = _heard(words.hits, at, distance, layout)
+        few = terms < MATCHED_TERMS
+        np.bitwise_or.at(found, hits[few], np.uint64(1) << terms[few].astype(np.uint64))
+    return found
 
 
 def layout_of(segment: Segment, weighting: Weighting) -> Layout:
@@ -186,8 +193,8 @@ def _spread(values: Floats, reach: Sequence[Floats]) -> Floats:
     return heard
 
 
-def _heard(hits: Hits, at: Index, distance: int, layout: Layout) -> Iterator[tuple[int, int]]:
-    """Yield which hit hears which term from `distance` places further on."""
+def _heard(hits: Hits, at: Index, distance: int, layout: Layout) -> tuple[Index, Index]:
+    """Return which hit hears which term from `distance` places on: item i of both belongs together."""
     hearer = hits.places - distance
     inside = (hearer >= 0) & (hearer < len(at))
     inside[inside] = at[hearer[inside]] >= 0
@@ -195,4 +202,4 @@ def _heard(hits: Hits, at: Index, distance: int, layout: Layout) -> Iterator[tup
     if distance:
         loud = layout.reach[abs(distance) - 1][np.minimum(hearer, speaker)] > 0
         hearer, terms = hearer[loud], terms[loud]
-    return zip(at[hearer].tolist(), terms.tolist(), strict=True)
+    return at[hearer], terms

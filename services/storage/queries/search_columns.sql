@@ -1,5 +1,6 @@
 -- All that ranking needs of an owner's living memories, a column in one value. One row.
--- Every column has a value in every row, or the columns would shift against each other.
+-- Every column has a value in every row, or the columns would shift against each other. No end of a memory is
+-- 1970, where segments have their zero.
 -- $1 owner
 SELECT
   string_agg(uuid_send(m.id), '') AS ids,
@@ -7,7 +8,7 @@ SELECT
   string_agg(int4send(length(m.terms) / 4), '') AS lengths,
   string_agg(m.terms, '') AS terms,
   string_agg(timestamptz_send(m.occurred_at), '') AS occurred_at,
-  string_agg(coalesce(timestamptz_send(m.occurred_until), int8send(0)), '') AS occurred_until,
+  string_agg(coalesce(timestamptz_send(m.occurred_until), int8send(-946684800000000)), '') AS occurred_until,
   string_agg(int2send(coalesce(m.occurred_offset, 0::smallint)), '') AS offset_minutes,
   string_agg(int2send(coalesce(m.occurred_precision, 0::smallint)), '') AS precisions,
   string_agg(int2send(coalesce(m.kind, 0::smallint)), '') AS kinds,

@@ -55,9 +55,8 @@ def test_matched_terms_are_those_that_a_memory_or_a_neighbour_holds(
 ) -> None:
     [term] = question_terms(word)
     ranking = rank(segment_of(memories), asked(word))
-    assert all(matched == (term.hash,) for matched in ranking.matched)
-    alone = [n for n, matched in zip(numbers(ranking.ids), ranking.matched, strict=True) if not matched]
-    assert alone == []
+    assert ranking.terms.tolist() == [term.hash]
+    assert ranking.matched.tolist() == [1] * len(ranking)
 
 
 def test_a_word_said_twice_in_the_question_counts_twice() -> None:

@@ -1,0 +1,148 @@
+"""From a view and a question to hits with their memories: ranks in memory, and reads what is to be shown.
+
+Vectors in memory have 8 bits a number. So that the order on a page is the exact one, hits that could change
+their place by that are scored again with the cosines that the database computes.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from reverie.storage.v1 import search_pb2
+from services.storage import feed, queries, records
+from services.storage.filtering import Filter
+from services.storage.ranking import WEIGHTS, Question, Ranking, rank, rescore
+from services.storage.remaining import Hits
+from services.storage.segments import INLINE, View
+
+if TYPE_CHECKING:
+    from services.storage.database import Record
+
+BLUR = 0.004
+"""How far a cosine from vectors of 8 bits may be off; 0.002 is seen."""
+
+Bodies = Mapping[bytes, "Record"]
+"""Rows by id: the exact cosine or NULL, then the memory."""
+
+
+class Around(NamedTuple):
+    """How many neighbours of a hit are to be shown."""
+
+    before: int
+    after: int
+
+
+class Found(NamedTuple):
+    """What was found."""
+
+    hits: Hits
+    """All that were ranked, best first."""
+    bodies: Bodies
+    """The memories of the first page, and their neighbours."""
+
+
+async def found(view: View, question: Question, only: Filter, size: int, around: Around) -> Found:
+    """Answer a question with all hits, and the memories of a first page of `size`."""
+    near = await _cosines(view, question)
+    ranking = await _ranked(view, question, only, near)
+    if question.vector is None or near is not None:
+        return Found(Hits.of(ranking), await bodies(view, ranking.ids[:size], around))
+    doubtful = ranking.ids[: unsettled(ranking.scores, size)]
+    read = await bodies(view, doubtful, around, question.vector)
+    exact = np.array([_cosine(read.get(id_)) for id_ in doubtful], np.float64)
+    return Found(Hits.of(rescore(ranking, exact)), read)
+
+
+async def bodies(
+    view: View, ids: Sequence[bytes], around: Around, vector: npt.NDArray[np.float32] | None = None
+) -> Bodies:
+    """Read memories with their neighbours and, for a vector, their cosines with it."""
+    wanted = [records.id_of(id_) for id_ in _with_neighbours(view, ids, around)]
+    if not wanted:
+        return {}
+    blob = None if vector is None else vector.tobytes()
+    rows = await view.connection.fetch(queries.text("search_hits"), view.owner, wanted, view.now.model, blob)
+    return {row["id"].bytes: row for row in rows}
+
+
+def put_hits(
+    response: search_pb2.SearchResponse,
+    view: View,
+    user: str,
+    page: Hits,
+    read: Bodies,
+    around: Around,
+) -> None:
+    """Add hits to a response; those that are no longer there are left out."""
+    for hit in page:
+        body = read.get(hit.id)
+        if body is None:
+            continue
+        before, after = neighbours(view, hit.id, around)
+        response.hits.add(
+            memory=records.memory_fields(user, body, 1),
+            score=hit.score,
+            before=[records.memory_fields(user, read[id_], 1) for id_ in before],
+            after=[records.memory_fields(user, read[id_], 1) for id_ in after],
+            lexical_rank=hit.lexical_rank,
+            vector_rank=hit.vector_rank,
+            matched_terms=page.matched(hit),
+            words_score=hit.words,
+            meaning_score=hit.meaning,
+            speaker_score=hit.speaker,
+            time_score=hit.time,
+            prior_score=hit.prior,
+        )
+
+
+def neighbours(view: View, id_: bytes, around: Around) -> tuple[Sequence[bytes], Sequence[bytes]]:
+    """Return the ids before and after a memory in its conversation."""
+    if view.segment is None or around == (0, 0):
+        return (), ()
+    return view.segment.neighbours(id_, *around)
+
+
+def unsettled(scores: npt.NDArray[np.float64], size: int) -> int:
+    """Return how many of the first hits to score exactly, so that the first `size` are the right ones.
+
+    `scores` descend. A hit may be better by the blur than it seems, and the last of the page worse.
+    """
+    if len(scores) <= size:
+        return len(scores)
+    within_reach = scores[size - 1] - 2 * BLUR * WEIGHTS.cosine
+    return int(np.count_nonzero(scores >= within_reach))
+
+
+def _with_neighbours(view: View, ids: Sequence[bytes], around: Around) -> Iterable[bytes]:
+    if around == (0, 0):
+        return ids
+    wanted = dict.fromkeys(ids)
+    for id_ in ids:
+        before, after = neighbours(view, id_, around)
+        wanted.update(dict.fromkeys((*before, *after)))
+    return wanted
+
+
+async def _cosines(view: View, question: Question) -> npt.NDArray[np.float32] | None:
+    """Read cosines where the segment has no vectors; None where it has, or none are asked for."""
+    if view.segment is None or view.has_vectors or question.vector is None:
+        return None
+    near = await feed.cosines(view.connection, view.owner, view.now.model, question.vector.tobytes())
+    return near.aligned(view.segment)
+
+
+async def _ranked(
+    view: View, question: Question, only: Filter, near: npt.NDArray[np.float32] | None
+) -> Ranking:
+    segment = view.segment
+    assert segment is not None, "an owner without memories is not ranked"
+    if len(segment) <= INLINE:
+        return rank(segment, question, only, cosines=near)
+    return await asyncio.to_thread(rank, segment, question, only, cosines=near)
+
+
+def _cosine(row: "Record | None") -> float:
+    return np.nan if row is None or row[0] is None else float(row[0])

@@ -1,0 +1,163 @@
+"""What ranking reads of an owner: everything once, and from then on what has changed.
+
+All functions read in the snapshot of the connection that they are given.
+"""
+
+import asyncio
+import io
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from services.storage import queries
+from services.storage.columns import Columns, Ids, Row, Vectors, id_array
+from services.storage.freshness import State
+from services.storage.segment import Delta, Segment
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from services.storage.database import Connection
+
+MOST_CHANGES = 2_000
+"""Changes that are read one by one; of more, everything is read anew, which is cheaper from there on."""
+
+VECTORS_AT_A_TIME = 4_096
+"""Vectors in one step of loading: 9 MiB while they are float32."""
+
+_POSTGRES_EPOCH = 946_684_800_000_000
+_NO_ID = UUID(int=0)
+
+
+class Now(NamedTuple):
+    """What a snapshot shows of an owner and of the database."""
+
+    state: State
+    model: int
+    """The model whose vectors answer questions."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether it is as if the owner had no memories."""
+        return self.state.revision == 0 or self.state.erased
+
+
+class Cosines(NamedTuple):
+    """Cosines of a question with memories that have a vector."""
+
+    ids: Ids
+    values: npt.NDArray[np.float32]
+
+    def aligned(self, segment: Segment) -> npt.NDArray[np.float32]:
+        """Return one for each row of a segment; NaN where there is none."""
+        near = np.full(segment.count, np.nan, np.float32)
+        rows = segment.find(self.ids)
+        near[rows[rows >= 0]] = self.values[rows >= 0]
+        return near
+
+
+async def now(connection: "Connection", owner: UUID) -> Now:
+    """Read the state of things."""
+    row = await connection.fetchrow(queries.text("search_state"), owner)
+    assert row is not None, "meta has one row"
+    return Now(State.of(row), row[3])
+
+
+async def columns(connection: "Connection", owner: UUID) -> Columns:
+    """Read all living memories of an owner: 1 ms for 1,000."""
+    row = await connection.fetchrow(queries.text("search_columns"), owner)
+    assert row is not None, "an aggregate has one row"
+    values = dict(row)
+    if values["ids"] is None:
+        return Columns.of(())
+    for name in ("occurred_at", "occurred_until"):
+        since_2000 = np.frombuffer(values[name], ">i8")
+        values[name] = (since_2000 + _POSTGRES_EPOCH).astype(">i8").tobytes()
+    return Columns.of_blobs(**values)
+
+
+async def changes(
+    connection: "Connection", owner: UUID, since: int, until: int, vectors: "Since | None"
+) -> Delta | None:
+    """Read what has changed between two revisions; None if that is too much.
+
+    Without `vectors` the change says nothing of them.
+    """
+    most = MOST_CHANGES + 1
+    rows = await connection.fetch(queries.text("search_changes"), owner, since, most)
+    attached = None if vectors is None else await _attached(connection, owner, vectors, most)
+    if len(rows) == most or (attached is not None and len(attached) == most):
+        return None
+    return Delta(
+        revision=until,
+        changed=Columns.of(_row(row) for row in rows if row[2] is not None),
+        deleted=id_array(row[0].bytes for row in rows if row[2] is None),
+        vectors=attached,
+    )
+
+
+class Since(NamedTuple):
+    """Which vectors are asked for: those that a model made after a revision."""
+
+    model: int
+    dimensions: int
+    revision: int
+
+
+async def _attached(connection: "Connection", owner: UUID, since: Since, most: int) -> Vectors:
+    rows = await connection.fetch(queries.text("search_vectors"), owner, since.model, since.revision, most)
+    values = np.frombuffer(b"".join(row[1] for row in rows), "<f4").reshape(len(rows), since.dimensions)
+    return Vectors(id_array(row[0].bytes for row in rows), values)
+
+
+async def cosines(connection: "Connection", owner: UUID, model: int, vector: bytes) -> Cosines:
+    """Compute the cosines of a question with all vectors of an owner, in the database."""
+    row = await connection.fetchrow(queries.text("search_cosines"), owner, model, vector)
+    assert row is not None, "an aggregate has one row"
+    ids, values = row
+    return Cosines(np.frombuffer(ids or b"", "S16"), np.frombuffer(values or b"", ">f4").astype(np.float32))
+
+
+async def with_vectors(connection: "Connection", owner: UUID, model: int, segment: Segment) -> Segment:
+    """Return a segment of this snapshot, which nobody else has, with all vectors of a model."""
+    last = _NO_ID
+    while True:
+        buffer = io.BytesIO()
+        await connection.copy_from_query(
+            queries.text("copy_vectors"),
+            owner,
+            model,
+            last,
+            VECTORS_AT_A_TIME,
+            output=buffer,
+            format="binary",
+        )
+        vectors = Vectors.of_copy(buffer.getvalue(), segment.rows.dimensions)
+        if len(vectors):
+            segment = await asyncio.to_thread(segment.apply, Delta(segment.revision, vectors=vectors))
+            last = UUID(bytes=bytes(vectors.ids[-1]).ljust(16, b"\0"))
+        if len(vectors) < VECTORS_AT_A_TIME:
+            return segment
+
+
+def _row(row: "asyncpg.Record") -> Row:
+    (id_, revision, terms, at, until, offset, precision, kind, traits, conversation, speaker, position,
+     labels, people) = row  # fmt: skip
+    return Row(
+        id=id_.bytes,
+        revision=revision,
+        terms=terms,
+        occurred_at=at,
+        occurred_until=until or 0,
+        offset_minutes=offset or 0,
+        precision=precision or 0,
+        kind=kind or 0,
+        traits=traits or 0,
+        conversation=conversation or "",
+        speaker=speaker or "",
+        position=position or 0,
+        labels=labels or "",
+        people=people or "",
+    )
