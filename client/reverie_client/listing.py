@@ -19,8 +19,8 @@ class Page(Generic[Item]):
 class Listing(Generic[Item]):
     """An answer that is asked for page by page while it is read.
 
-    `async for item in listing` goes through it, `await listing` is a list of all of it, and `page` is for those
-    who hand page tokens on. Nothing is asked before that.
+    `async for item in listing` goes through it, `await listing` is a list of all of it, and `page` is for
+    those who hand page tokens on. Nothing is asked before that.
     """
 
     def __init__(self, fetch: Callable[[str], Awaitable[Page[Item]]], limit: int | None) -> None:

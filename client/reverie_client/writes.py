@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Unpack
@@ -69,7 +69,7 @@ class Writes(Session):
         batch: int = 500,
         at_once: int = 2,
         within: timedelta | None = None,
-    ) -> AsyncIterator[Outcome]:
+    ) -> AsyncGenerator[Outcome, None]:
         """Creates any number of memories, in calls of up to `batch`; yields outcomes in the order given.
 
         At most `at_once` calls are under way, and no more of `new` is read than they hold. A call that

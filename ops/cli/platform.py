@@ -69,7 +69,7 @@ def up(
 
     place = _locate(home)
     options = Options(port, operator_port, embedder.value, lanes)
-    with _plainly(place):
+    with plainly(place):
         asyncio.run((_detached if detach else _foreground)(place, options, output))
 
 
@@ -80,7 +80,7 @@ def down(home: HomeOption = None, output: OutputOption = Output.TABLE) -> None:
 
     place = _locate(home)
     was_running = True
-    with _plainly(place):
+    with plainly(place):
         try:
             asyncio.run(Platform(place).stop(_note))
         except NotRunningError:
@@ -97,7 +97,7 @@ def status(home: HomeOption = None, output: OutputOption = Output.TABLE) -> None
     from ops.local import observe
 
     place = _locate(home)
-    with _plainly(place):
+    with plainly(place):
         seen = asyncio.run(observe.look(place))
     if output is Output.JSON:
         _print_json(seen.as_json())
@@ -125,7 +125,7 @@ def logs(
     from ops.local import logs as files
 
     place = _locate(home)
-    with _plainly(place):
+    with plainly(place):
         paths = files.choose(place, name)
         follower = files.Follower(paths)
         for path in paths:
@@ -173,7 +173,7 @@ def token(
 
     place = _locate(home)
     scopes = tuple(scope or (() if user else (identity.ANY_USER,)))
-    with _plainly(place):
+    with plainly(place):
         life = parse_duration(ttl)
         text = identity.issue_token(place, user=user, scopes=scopes, ttl=life)
         facts = {"token": text, "tenant": str(place.tenant()), "user": user, "scopes": list(scopes)}
@@ -260,7 +260,7 @@ def _locate(home: Path | None) -> "Home":
 
 
 @contextlib.contextmanager
-def _plainly(home: "Home") -> Iterator[None]:
+def plainly(home: "Home") -> Iterator[None]:
     """Turn what a person can mend into a message and an exit code."""
     from ops.local import logs as files
     from ops.local.home import HomeError, NotRunningError

@@ -1,0 +1,25 @@
+"""demo: the platform, a year of memories and some questions, by one command."""
+
+import typer
+
+from ops.cli.options import HomeOption, Output, OutputOption
+from ops.cli.platform import OperatorPortOption, PortOption
+
+
+def demo(
+    *,
+    port: PortOption = None,
+    operator_port: OperatorPortOption = None,
+    output: OutputOption = Output.TABLE,
+    home: HomeOption = None,
+) -> None:
+    """Start the platform, take in a year of memories, ask about it. Leaves the platform running."""
+    from ops.cli import demonstration, printing
+
+    shown = demonstration.run(home, port, operator_port)
+    if output is Output.JSON:
+        printing.print_json(shown.as_json())
+    else:
+        demonstration.show(shown)
+    if not shown.is_well:
+        raise typer.Exit(1)

@@ -1,0 +1,205 @@
+"""What `reverie demo` does and shows. Typed again, it only does what is missing."""
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ops.cli import importer, memory_json, printing, status_table
+from ops.cli.connecting import connected
+from ops.cli.failures import COULD_NOT_RUN, CommandError
+from ops.cli.platform import plainly
+from ops.cli.tally import Report
+from ops.local import observe
+from ops.local.home import Home
+from ops.local.plan import Options
+from ops.local.platform import Platform
+from ops.local.status import Status
+from reverie_client import Hit, Memory, Reverie
+
+USER = "ines"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+QUESTIONS = (
+    "Where was the ring in the end?",
+    "Why did we postpone the trip to Japan?",
+    "What did Tomás say about the boiler?",
+    "Who left the white camellias at the funeral?",
+    "When did I start the Japanese course?",
+)
+DAY = datetime(2026, 2, 28, 12, tzinfo=UTC)
+"""The last day of the file: 29 February comes round on it."""
+_ANSWERS = 2
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A question with the memories that answer it."""
+
+    question: str
+    hits: Sequence[Hit]
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """What was done and seen. Durations in seconds."""
+
+    home: Home
+    start_seconds: float
+    reports: Sequence[Report]
+    answers: Sequence[Answer]
+    memories: Sequence[Memory]
+    """On this day."""
+    status: Status
+    seconds: float
+
+    @property
+    def is_well(self) -> bool:
+        """Whether everything went in, every question has an answer, and the platform is healthy."""
+        failed = any(report.failed for report in self.reports)
+        return not failed and all(answer.hits for answer in self.answers) and self.status.is_well
+
+    def as_json(self) -> dict[str, Any]:
+        """For `-o json`."""
+        return {
+            "home": str(self.home.root),
+            "seconds": round(self.seconds, 3),
+            "start_seconds": round(self.start_seconds, 3),
+            "imports": [report.as_json() for report in self.reports],
+            "answers": [
+                {
+                    "question": answer.question,
+                    "milliseconds": round(answer.milliseconds, 1),
+                    "hits": [memory_json.hit_json(hit) for hit in answer.hits],
+                }
+                for answer in self.answers
+            ],
+            "on_this_day": [memory_json.memory_json(memory) for memory in self.memories],
+            "status": self.status.as_json(),
+        }
+
+
+def run(home: Path | None, port: int | None, operator_port: int | None) -> Demonstration:
+    """Does it all. CommandError if the platform can't be started, or the examples are not there."""
+    files = sorted(EXAMPLES.glob("*.jsonl"))
+    if not files:
+        raise CommandError(f"there are no examples in {EXAMPLES}: run it from a checkout", code=COULD_NOT_RUN)
+    place = Home.locate(home, os.environ)
+    with plainly(place):
+        return asyncio.run(_run(place, Options(port, operator_port), files))
+
+
+async def _run(home: Home, options: Options, files: Sequence[Path]) -> Demonstration:
+    began = time.monotonic()
+    if not home.is_locked():
+        printing.say("starting the platform")
+        await Platform.start(home, options, report=printing.say)
+    started = time.monotonic()
+    async with connected(home.root) as reverie:
+        reports = [await _take_in(reverie, file) for file in files]
+        answers = [await _ask(reverie, question) for question in QUESTIONS]
+        memories = await reverie.user(USER).on_this_day(DAY)
+    status = await observe.look(home)
+    return Demonstration(home, started - began, reports, answers, memories, status, time.monotonic() - began)
+
+
+async def _take_in(reverie: Reverie, file: Path) -> Report:
+    printing.say(f"taking in {file.name}, and waiting until it is analysed")
+    source = importer.open_source(file, "jsonl", USER)
+    return await importer.import_into(reverie, source, batch=_BATCH, wait=True)
+
+
+async def _ask(reverie: Reverie, question: str) -> Answer:
+    began = time.monotonic()
+    hits = await reverie.user(USER).search(question, limit=_ANSWERS, explain=True)
+    return Answer(question, hits, (time.monotonic() - began) * 1000)
+
+
+def show(demonstration: Demonstration) -> None:
+    """Prints it for a person."""
+    console = printing.console()
+    for report in demonstration.reports:
+        for line in report.lines():
+            console.print(line, markup=False)
+    for answer in demonstration.answers:
+        _show_answer(console, answer)
+    _show_day(console, demonstration.memories)
+    console.print()
+    status_table.show(demonstration.status, console)
+    _show_end(console, demonstration)
+
+
+def _show_answer(console: Console, answer: Answer) -> None:
+    console.print()
+    console.print(
+        Text.assemble((answer.question, "bold"), (f"  {answer.milliseconds:.0f} ms", "bright_black"))
+    )
+    table = _table()
+    for hit in answer.hits:
+        why = printing.reasons(hit.explanation) if hit.explanation else ""
+        table.add_row(printing.when(hit.memory), _one_line(console, hit.memory))
+        table.add_row("", Text(printing.shortened(why, _width(console)), "cyan"))
+    console.print(table)
+
+
+def _show_day(console: Console, memories: Sequence[Memory]) -> None:
+    console.print()
+    console.print(Text(f"On this day, {DAY:%-d} February {DAY.year}", "bold"))
+    table = _table()
+    for memory in memories:
+        table.add_row(printing.when(memory), _one_line(console, memory))
+    console.print(table)
+
+
+def _show_end(console: Console, demonstration: Demonstration) -> None:
+    console.print(f"\nall of it took {demonstration.seconds:.1f} s; the platform goes on running\n")
+    for line in next_steps(demonstration.home):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def next_steps(home: Home) -> list[str]:
+    """What to type next, with this home's own addresses."""
+    endpoint = home.endpoint()
+    there = "" if home == Home.locate(None, {}) else f" --home {home.root}"
+    return [
+        "What to type next:",
+        f'  reverie search --user {USER} "What colour did Pai paint the kitchen?" --why{there}',
+        f"  reverie timeline --user {USER} --since 2025-10 --until 2025-10{there}",
+        f'  reverie add --user {USER} "The lemon tree has its second flower."{there}',
+        f"  reverie status{there}; reverie down{there}",
+        "From Python:",
+        "  import asyncio, pathlib, reverie_client",
+        "  async def main():",
+        f"      ca = pathlib.Path({str(endpoint.ca)!r})",
+        '      token = "…"  # reverie token --user ines' + there,
+        f"      async with reverie_client.connect({list(endpoint.public)}, ca=ca, token=token) as reverie:",
+        f"          async for hit in reverie.user({USER!r}).search('Who fixed the boiler?'):",
+        "              print(hit.memory.occurred.isoformat(), hit.memory.text)",
+        "  asyncio.run(main())",
+    ]
+
+
+def _one_line(console: Console, memory: Memory) -> Text:
+    speaker = f"{memory.source.speaker}: " if memory.source and memory.source.speaker else ""
+    return Text(printing.shortened(f"{speaker}{memory.text}", _width(console)))
+
+
+def _width(console: Console) -> int:
+    """What is left of a line beside the longest date."""
+    return max(20, console.width - len("30 Sep 2025 18:20") - 4)
+
+
+def _table() -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="green", no_wrap=True, min_width=len("30 Sep 2025 18:20"))
+    table.add_column(no_wrap=True)
+    return table

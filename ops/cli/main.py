@@ -1,0 +1,53 @@
+"""The `reverie` command: which commands there are, and in which order help lists them.
+
+Commands import what they need when they run, so that `reverie --help` answers at once.
+"""
+
+from collections.abc import Callable
+
+import typer
+
+from ops.cli import bench, demo, importing, platform, queue, reading, writing
+from ops.cli.failures import Guarded
+
+Command = Callable[..., None]
+
+PANELS: dict[str, tuple[Command, ...]] = {
+    "Begin": (demo.demo,),
+    "Memories": (
+        writing.add,
+        importing.import_,
+        reading.search,
+        reading.timeline,
+        reading.on_this_day,
+        reading.get,
+        writing.update,
+        writing.delete,
+    ),
+    "Platform": (platform.up, platform.down, platform.status, platform.logs, platform.doctor, platform.token),
+    "Operation": (bench.bench,),
+}
+
+
+def program() -> typer.Typer:
+    """The command with all that belongs to it."""
+    app = typer.Typer(
+        cls=Guarded,
+        name="reverie",
+        help="Reverie, a memory platform: keeps what happened, and answers questions about it.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for panel, commands in PANELS.items():
+        for command in commands:
+            name = command.__name__.rstrip("_").replace("_", "-")
+            app.command(name, rich_help_panel=panel)(command)
+    app.add_typer(queue.queue, name="queue", rich_help_panel="Operation")
+    app.add_typer(queue.dlq, name="dlq", rich_help_panel="Operation")
+    return app
+
+
+def run() -> None:
+    """The entry point."""
+    program()()
