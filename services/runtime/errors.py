@@ -12,6 +12,7 @@ from typing import ClassVar, NamedTuple, Self
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -276,9 +277,19 @@ def to_status(error: ReverieError) -> grpc.Status:
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> ReverieError:
     """The error behind a failed call; one without details of ours (a proxy's, say) by its code."""
-    status = _details(error)
-    if status is None:
-        return _by_code(error)
+    try:
+        found = _by_reason(error)
+    except DecodeError:
+        found = None
+    return found or _by_code(error)
+
+
+def _by_reason(error: grpc.aio.AioRpcError) -> ReverieError | None:
+    """The error that the details name; None if they name none of ours. DecodeError if they are damaged."""
+    status = status_pb2.Status()
+    for key, value in error.trailing_metadata():
+        if key == DETAILS_KEY:
+            status.MergeFromString(value)
     info = error_details_pb2.ErrorInfo()
     bad_request = error_details_pb2.BadRequest()
     retry = error_details_pb2.RetryInfo()
@@ -286,7 +297,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ReverieError:
         # Unpack fills the first that fits and leaves the others alone.
         _ = detail.Unpack(info) or detail.Unpack(bad_request) or detail.Unpack(retry)
     if info.domain != DOMAIN or info.reason not in _BY_REASON:
-        return _by_code(error)
+        return None
     return _BY_REASON[info.reason](
         status.message,
         violations=(Violation(broken.field, broken.description) for broken in bad_request.field_violations),
@@ -306,13 +317,6 @@ def _bad_request(violations: tuple[Violation, ...]) -> error_details_pb2.BadRequ
             break
         bad_request.field_violations.add(field=field, description=description)
     return bad_request
-
-
-def _details(error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
-    for key, value in error.trailing_metadata():
-        if key == DETAILS_KEY:
-            return status_pb2.Status.FromString(value)
-    return None
 
 
 def _by_code(error: grpc.aio.AioRpcError) -> ReverieError:
