@@ -149,6 +149,7 @@ DECLARE
   v_last int := extract(year FROM now() AT TIME ZONE 'UTC')::int + 1;
   v_parent text; v_leaf text; v_from text; v_made int := 0;
 BEGIN
+  PERFORM pg_advisory_xact_lock(7283914606);  -- several instances of storage do upkeep
   FOR v_year IN v_first - 1 .. v_last LOOP
     FOR i IN 0..15 LOOP
       v_parent := format('memories_%s', i);
@@ -430,3 +431,5 @@ GRANT SELECT ON meta, owners, memories, embeddings, analysis_results TO reverie_
 GRANT UPDATE ON owners TO reverie_admin;
 GRANT SELECT, INSERT, UPDATE ON analysis_due TO reverie_admin;
 GRANT EXECUTE ON FUNCTION extend_partitions_v1, make_due_v1 TO reverie_admin;
+-- Autovacuum analyses leaves, never their parents.
+GRANT MAINTAIN ON memories, embeddings TO reverie_admin;

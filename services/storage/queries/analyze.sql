@@ -1,0 +1,2 @@
+-- Statistics of the parents of partitions.
+ANALYZE ONLY memories, ONLY embeddings

@@ -1,0 +1,141 @@
+"""Between rows of the database and messages of the contract.
+
+A row becomes the fields of a `Memory` as plain values, which the message's constructor takes at half the
+price of submessages: a page of 50 costs 0.2 ms.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from asyncpg.pgproto import pgproto
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from reverie.memory.v1 import memory_pb2
+from services.runtime.names import etag
+from services.storage.analyses import EMBED, MODEL_NAMES, STAGE_NAMES
+from services.storage.database import FAR_FUTURE, FAR_PAST
+from services.storage.queries import MEMORY
+
+if TYPE_CHECKING:
+    from services.storage.database import Record
+
+Fields = dict[str, Any]
+"""What a message is made of."""
+
+MEMORY_COLUMNS = len(MEMORY)
+
+id_of: Callable[[bytes], UUID] = pgproto.UUID
+"""The UUID of 16 bytes, as the driver makes them: a sixth of the standard library's price."""
+
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_DAY = 86_400_000_000
+_MINUTE = 60_000_000
+_COARSER_THAN_A_DAY = (memory_pb2.OCCURRED_PRECISION_YEAR, memory_pb2.OCCURRED_PRECISION_MONTH)
+
+
+def memory(user: str, row: "Record", start: int = 0) -> memory_pb2.Memory:
+    """The memory in a row whose columns `{memory}` begin at `start`."""
+    return memory_pb2.Memory(**memory_fields(user, row, start))
+
+
+def memory_fields(user: str, row: "Record", start: int = 0) -> Fields:
+    """The same as fields, for the constructor of the message that holds it."""
+    (
+        id_, revision, create_time, update_time, occurred_at, occurred_until, occurred_offset, precision,
+        kind, text, conversation, speaker, position, language, place, latitude, longitude, labels, people,
+        attachments,
+    ) = row[start : start + MEMORY_COLUMNS]  # fmt: skip
+    fields: Fields = {
+        "name": f"users/{user}/memories/{id_}",
+        "text": text,
+        "kind": kind,
+        "occurred_at": instant(occurred_at),
+        "occurred_precision": precision,
+        "revision": revision,
+        "etag": etag(revision),
+        "create_time": instant(create_time),
+    }
+    if conversation is not None:
+        fields["source"] = {"conversation": conversation, "speaker": speaker or "", "position": position or 0}
+    if occurred_offset is not None:
+        fields["occurred_utc_offset"] = {"seconds": occurred_offset * 60}
+    if update_time is not None:
+        fields["update_time"] = instant(update_time)
+    if occurred_until is not None:
+        fields["occurred_until"] = instant(occurred_until)
+    if place is not None:
+        fields["place"] = _place(place, latitude, longitude)
+    for name, value in (("language", language), ("labels", labels), ("people", people)):
+        if value:
+            fields[name] = value
+    if attachments is not None:
+        fields["attachments"] = [dict(zip(_ATTACHMENT, one, strict=True)) for one in json.loads(attachments)]
+    return fields
+
+
+def embedding_fields(model: int, revision: int, dimensions: int) -> Fields:
+    """What analysis found, where it is a vector."""
+    return {
+        "stage": STAGE_NAMES[EMBED],
+        "model": MODEL_NAMES.get(model, str(model)),
+        "revision": revision,
+        "embedding": {"dimensions": dimensions},
+    }
+
+
+def instant(microseconds: int) -> Fields:
+    """The fields of a Timestamp."""
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return {"seconds": seconds, "nanos": rest * 1_000}
+
+
+def microseconds(time: Timestamp) -> int:
+    """The first whole microsecond that is not before an instant, kept between FAR_PAST and FAR_FUTURE."""
+    exact = time.seconds * 1_000_000 - (-time.nanos // 1_000)
+    return min(max(exact, FAR_PAST), FAR_FUTURE)
+
+
+def whole_minutes(offset: Duration) -> int:
+    """A UTC offset in minutes."""
+    return offset.seconds // 60
+
+
+def local_day(occurred_at: int, offset_minutes: int, precision: int) -> int | None:
+    """Month * 100 + day by the person's clock; None where the day is not known."""
+    if precision in _COARSER_THAN_A_DAY:
+        return None
+    day = date.fromordinal(_EPOCH_ORDINAL + (occurred_at + offset_minutes * _MINUTE) // _DAY)
+    return day.month * 100 + day.day
+
+
+def array_literal(texts: Sequence[str]) -> str | None:
+    """Texts as PostgreSQL writes an array of them; None if there are none.
+
+    Every element is quoted, so that no character of it separates anything.
+    """
+    if not texts:
+        return None
+    quoted = ('"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' for text in texts)
+    return "{" + ",".join(quoted) + "}"
+
+
+_ATTACHMENT = ("object", "media_type", "size", "digest")
+
+
+def attachments_json(attachments: Iterable[memory_pb2.Attachment]) -> str | None:
+    """Attachments as an array of arrays; None if there are none."""
+    kept = [[one.object, one.media_type, one.size, one.digest] for one in attachments]
+    return json.dumps(kept, ensure_ascii=False) if kept else None
+
+
+def _place(name: str, latitude: float | None, longitude: float | None) -> Mapping[str, Any]:
+    place: Fields = {"name": name}
+    if latitude is not None:
+        place["latitude"] = latitude
+    if longitude is not None:
+        place["longitude"] = longitude
+    return place

@@ -1,0 +1,102 @@
+"""Pages of the timeline: what a request asks the database for, and where the next page begins. Pure."""
+
+import hashlib
+import hmac
+import struct
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from reverie.memory.v1 import memory_pb2
+from reverie.storage.v1 import read_pb2
+from services.runtime.errors import TokenInvalid
+from services.runtime.tokens import ConsistencyToken, Tokens
+from services.storage import records
+from services.storage.database import FAR_FUTURE, FAR_PAST
+
+KIND = "timeline"
+"""The kind of our page tokens."""
+
+_LAYOUT = struct.Struct("<16s16sqq16s")
+_DIGEST_BYTES = 16
+_FIRST_ID, _LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
+
+
+class Place(NamedTuple):
+    """A place between two memories of the timeline: after the one of this time and id."""
+
+    occurred_at: int
+    id: UUID
+
+
+class Continued(NamedTuple):
+    """What a page token says."""
+
+    after: Place
+    seen: ConsistencyToken
+    """The state of the page before; the next one is not older."""
+
+
+def oldest_first(request: read_pb2.ListMemoriesRequest) -> bool:
+    """Which end of the timeline comes first."""
+    return request.order == read_pb2.TIMELINE_ORDER_OLDEST_FIRST
+
+
+def arguments(
+    request: read_pb2.ListMemoriesRequest, owner: UUID, after: Place | None, count: int
+) -> tuple[Any, ...]:
+    """The arguments of `list_newest` and `list_oldest`."""
+    span = request.time_range
+    if after is None:
+        after = Place(FAR_PAST, _FIRST_ID) if oldest_first(request) else Place(FAR_FUTURE, _LAST_ID)
+    return (
+        owner,
+        records.microseconds(span.start_time) if span.HasField("start_time") else FAR_PAST,
+        records.microseconds(span.end_time) if span.HasField("end_time") else FAR_FUTURE,
+        *after,
+        count,
+        *filter_arguments(request.filter),
+    )
+
+
+def filter_arguments(only: memory_pb2.MemoryFilter) -> tuple[Any, ...]:
+    """Kinds, labels, people, speaker, conversation, as statements take them: None where nothing is asked."""
+    return (
+        list(only.kinds) or None,
+        list(only.labels) or None,
+        list(only.people) or None,
+        only.speaker or None,
+        only.conversation or None,
+    )
+
+
+def digest(request: read_pb2.ListMemoriesRequest) -> bytes:
+    """What stays the same from page to page."""
+    fields = read_pb2.ListMemoriesRequest()
+    fields.CopyFrom(request)
+    fields.ClearField("page_token")
+    fields.ClearField("page_size")
+    return hashlib.sha256(fields.SerializeToString(deterministic=True)).digest()[:_DIGEST_BYTES]
+
+
+def sealed(tokens: Tokens, request: read_pb2.ListMemoriesRequest, continued: Continued) -> str:
+    """The page token for what comes after a place, bound to its owner and request."""
+    seen, after = continued.seen, continued.after
+    head = _LAYOUT.pack(seen.owner.bytes, digest(request), seen.revision, after.occurred_at, after.id.bytes)
+    return tokens.seal(KIND, head + seen.lineage)
+
+
+def opened(tokens: Tokens, request: read_pb2.ListMemoriesRequest, owner: UUID) -> Continued | None:
+    """What the request's page token says; None if it has none.
+
+    TokenInvalid if it is not ours, another owner's, or of another request.
+    """
+    if not request.page_token:
+        return None
+    payload = tokens.open(KIND, request.page_token)
+    if len(payload) < _LAYOUT.size:
+        raise TokenInvalid
+    of_owner, of_request, revision, occurred_at, id_ = _LAYOUT.unpack_from(payload)
+    if of_owner != owner.bytes or not hmac.compare_digest(of_request, digest(request)):
+        raise TokenInvalid
+    seen = ConsistencyToken(payload[_LAYOUT.size :], owner, revision)
+    return Continued(Place(occurred_at, records.id_of(id_)), seen)
