@@ -13,7 +13,7 @@ from mesh.discovery import Discovery
 from mesh.server import DeltaAds, MeshService
 from mesh.snapshot import Builder
 from reverie.mesh.v1 import mesh_pb2, mesh_pb2_grpc
-from services.catalog import SERVICES
+from services.catalog import SERVICES, Table
 from services.runtime.health import Health, HealthService
 from services.runtime.server import run
 from services.runtime.telemetry import configure_logging
@@ -25,10 +25,10 @@ _STOP_GRACE_SECONDS = 0.2
 _OPTIONS = (("grpc.http2.max_ping_strikes", 0), ("grpc.so_reuseport", 0))
 
 
-async def main(config: MeshConfig) -> None:
-    """Serve until SIGTERM or SIGINT. Proxies go on with what they have."""
+async def main(config: MeshConfig, table: Table = SERVICES) -> None:
+    """Serve until SIGTERM or SIGINT. Proxies then go on with what they have."""
     cache, health, stopping = Cache(), Health((_MESH,)), asyncio.Event()
-    discovery = Discovery(config.topology, Builder(SERVICES), cache.publish)
+    discovery = Discovery(config.topology, Builder(table), cache)
     server = grpc.aio.server(options=_OPTIONS)
     server.add_generic_rpc_handlers((DeltaAds(cache).handler(),))
     mesh_pb2_grpc.add_MeshServiceServicer_to_server(MeshService(cache), server)  # type: ignore[no-untyped-call]

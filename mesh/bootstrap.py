@@ -48,11 +48,13 @@ def bootstrap(node_id: str, service: str, zone: str, admin_socket: Path, mesh_so
 
 
 def _ads() -> dict[str, Any]:
+    # By default the pause between tries grows to 30 s: too long to wait for a control plane that is back.
+    retry = {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}}
     return {
         "api_type": "DELTA_GRPC",
         "transport_api_version": "V3",
         "set_node_on_first_message_only": True,
-        "grpc_services": [{"envoy_grpc": {"cluster_name": MESH_CLUSTER}}],
+        "grpc_services": [{"envoy_grpc": {"cluster_name": MESH_CLUSTER, "retry_policy": retry}}],
     }
 
 

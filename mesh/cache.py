@@ -1,11 +1,12 @@
 """What every proxy shall have, and every stream that is open: when the one changes, the others are woken."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from mesh.ordering import Conversation
 from mesh.snapshot import Snapshot
+from mesh.subscription import Request
 from services.runtime.clock import WallClock, utc_now
 
 
@@ -18,6 +19,8 @@ class Session:
         self.connected = True
         self.conversation = Conversation()
         self.snapshot: Snapshot | None = None
+        self.ready = False
+        """Whether the proxy has ever been ready for calls on this stream."""
         self._woken = asyncio.Event()
 
     def want(self, snapshot: Snapshot | None) -> None:
@@ -44,6 +47,8 @@ class Cache:
     """The snapshots that are in force, and the sessions that they are for."""
 
     def __init__(self, clock: WallClock = utc_now) -> None:
+        self.on_change: Callable[[str], None] = lambda _: None
+        """Called with the node id when `is_ready` may have changed."""
         self._clock = clock
         self._snapshots: Mapping[str, Snapshot] = {}
         self._open: set[Session] = set()
@@ -69,10 +74,24 @@ class Cache:
         self._latest[node_id] = session
         return session
 
+    def hear(self, session: Session, kind: str, request: Request) -> None:
+        """The proxy said something."""
+        session.conversation.receive(kind, request)
+        session.wake()
+        if not session.ready and session.conversation.is_open():
+            session.ready = True
+            self.on_change(session.node_id)
+
     def close(self, session: Session) -> None:
         """The stream has ended."""
         session.connected = False
         self._open.discard(session)
+        self.on_change(session.node_id)
+
+    def is_ready(self, node_id: str) -> bool:
+        """Whether a proxy is connected and has been ready for calls."""
+        session = self._latest.get(node_id)
+        return session is not None and session.connected and session.ready
 
     def sessions(self) -> list[Session]:
         """The last stream of each proxy that is or was connected, by node id."""

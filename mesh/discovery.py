@@ -5,15 +5,17 @@ is there but does not answer is noticed within `PROBE_INTERVAL` and `PROBE_TIMEO
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from mesh.cache import Cache
+from mesh.presence import Presence, Proxy
 from mesh.resources.endpoint import Condition
-from mesh.snapshot import Builder, Snapshot
+from mesh.snapshot import Builder
 from mesh.topology import Instance, Topology, TopologyError, load
 
 FILE_INTERVAL = 0.1
@@ -36,37 +38,24 @@ _CHANNEL_OPTIONS = (
 _EVERYTHING = health_pb2.HealthCheckRequest(service="")
 _log = structlog.get_logger("discovery")
 
-Report = Callable[[str, Condition], None]
-
-
-def unreachable(before: Condition | None) -> Condition:
-    """How an instance is that can't be reached: gone, if it said so before; else lost."""
-    return Condition.LEAVING if before is Condition.LEAVING else Condition.LOST
-
-
-def answered(status: int) -> Condition:
-    """How an instance is that answered the health check with this status."""
-    return Condition.SERVING if status == health_pb2.HealthCheckResponse.SERVING else Condition.LEAVING
-
 
 class Discovery:
     """Keeps what is published up to date."""
 
-    def __init__(
-        self, path: Path, builder: Builder, publish: Callable[[Mapping[str, Snapshot]], None]
-    ) -> None:
+    def __init__(self, path: Path, builder: Builder, cache: Cache) -> None:
         self.published = asyncio.Event()
         """Set once there was something to publish."""
         self._path = path
         self._builder = builder
-        self._publish = publish
+        self._cache = cache
         self._topology: Topology | None = None
-        self._conditions: dict[str, Condition] = {}
+        self._presences: dict[str, Presence] = {}
         self._followers: dict[Instance, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
         """Watch until cancelled."""
+        self._cache.on_change = self._look_at_proxy
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_file(tasks))
             await self._settle()
@@ -79,7 +68,7 @@ class Discovery:
         async for topology in topologies(self._path):
             try:
                 # Only a topology that can be built replaces the one before.
-                self._builder.build(topology, self._conditions)
+                self._builder.build(topology, {})
             except TopologyError as error:
                 _log.error("topology refused", error=str(error))
                 continue
@@ -91,15 +80,25 @@ class Discovery:
         wanted = set(topology.instances)
         for instance in self._followers.keys() - wanted:
             self._followers.pop(instance).cancel()
-            self._conditions.pop(instance.id, None)
+            self._presences.pop(instance.id, None)
         for instance in wanted - self._followers.keys():
-            self._followers[instance] = tasks.create_task(follow(instance, self._report))
+            presence = Presence(Proxy.EXPECTED if self.published.is_set() else Proxy.ASSUMED)
+            if self._cache.is_ready(instance.id):
+                presence.proxy_is(ready=True)
+            self._presences[instance.id] = presence
+            self._followers[instance] = tasks.create_task(follow(instance, presence, self._noted))
 
-    def _report(self, instance_id: str, condition: Condition) -> None:
-        if self._conditions.get(instance_id) is not condition:
-            _log.info("health", instance=instance_id, condition=condition.value)
-            self._conditions[instance_id] = condition
-            self._changed.set()
+    def _look_at_proxy(self, node_id: str) -> None:
+        presence = self._presences.get(node_id)
+        if presence is not None:
+            presence.proxy_is(ready=self._cache.is_ready(node_id))
+            self._noted(node_id)
+
+    def _noted(self, instance_id: str) -> None:
+        presence = self._presences[instance_id]
+        told = {"condition": presence.condition.value, "proxy": presence.proxy.value}
+        _log.info("presence", instance=instance_id, **told)
+        self._changed.set()
 
     async def _settle(self) -> None:
         """Wait for a topology, then a little for the first word of every instance."""
@@ -108,15 +107,17 @@ class Discovery:
             self._changed.clear()
         try:
             async with asyncio.timeout(SETTLE_TIMEOUT):
-                while any(instance.id not in self._conditions for instance in self._topology.instances):
+                while any(presence.app is None for presence in self._presences.values()):
                     await self._changed.wait()
                     self._changed.clear()
         except TimeoutError:
-            _log.warning("not every instance was heard of", heard=sorted(self._conditions))
+            silent = [node for node, presence in self._presences.items() if presence.app is None]
+            _log.warning("speaking before every instance was heard of", silent=silent)
 
     def _rebuild(self) -> None:
         assert self._topology is not None
-        self._publish(self._builder.build(self._topology, self._conditions))
+        conditions = {node: presence.condition for node, presence in self._presences.items()}
+        self._cache.publish(self._builder.build(self._topology, conditions))
         self.published.set()
 
 
@@ -142,25 +143,25 @@ def _stamp(path: Path) -> object:
     return state.st_ino, state.st_mtime_ns, state.st_size
 
 
-async def follow(instance: Instance, report: Report) -> None:
-    """Report how an instance is, first and whenever that changes, until cancelled."""
-    condition: Condition | None = None
+async def follow(instance: Instance, presence: Presence, noted: Callable[[str], None]) -> None:
+    """Keep up to date what is known of an instance's service, and call `noted` when it changes; for ever."""
 
-    def heard(now: Condition) -> None:
-        nonlocal condition
-        condition = now
-        report(instance.id, now)
+    def heard(condition: Condition) -> None:
+        before = presence.app
+        presence.app_is(condition)
+        if presence.app is not before:
+            noted(instance.id)
 
     async with grpc.aio.insecure_channel(f"unix:{instance.app_socket}", options=_CHANNEL_OPTIONS) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         while True:
             await _until_silent(health, heard)
-            heard(unreachable(condition))
+            heard(Condition.LOST)
             await asyncio.sleep(_RETRY_INTERVAL)
 
 
 async def _until_silent(health: health_pb2_grpc.HealthStub, heard: Callable[[Condition], None]) -> None:
-    """Listen to an instance until its stream ends or it stops answering questions."""
+    """Listen to a service until its stream ends or it stops answering questions."""
     tasks = {asyncio.ensure_future(_watch(health, heard)), asyncio.ensure_future(_probe(health))}
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -175,7 +176,8 @@ async def _until_silent(health: health_pb2_grpc.HealthStub, heard: Callable[[Con
 
 async def _watch(health: health_pb2_grpc.HealthStub, heard: Callable[[Condition], None]) -> None:
     async for response in health.Watch(_EVERYTHING):  # type: ignore[attr-defined]
-        heard(answered(response.status))
+        serving = response.status == health_pb2.HealthCheckResponse.SERVING
+        heard(Condition.SERVING if serving else Condition.LEAVING)
 
 
 async def _probe(health: health_pb2_grpc.HealthStub) -> None:

@@ -76,6 +76,10 @@ class Conversation:
         wanted = _NOTHING if self._snapshot is None else self._snapshot[kind]
         return self.subscriptions[kind].sync(wanted)
 
+    def is_open(self) -> bool:
+        """Whether the proxy has its listeners and their routes, and so takes calls."""
+        return self._snapshot is not None and self._is_settled(LISTENER) and self._is_settled(ROUTE)
+
     def _offers(self, snapshot: Snapshot, now: float) -> Iterator[tuple[str, Response]]:
         if response := self._clusters(snapshot[CLUSTER], now):
             yield CLUSTER, response
@@ -130,7 +134,7 @@ class Conversation:
         return resource.endpoints if resource else None
 
     def _still_unused(self, now: float) -> float | None:
-        if not (self._is_settled(LISTENER) and self._is_settled(ROUTE)):
+        if not self.is_open():
             return None
         return now if self._unused_since is None else self._unused_since
 

@@ -50,8 +50,8 @@ class DeltaAds:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first request must name its node")
         session = self._cache.open(first.node.id)
         _log.info("connected", node=session.node_id, known=session.snapshot is not None)
-        _take(session, first)
-        listening = asyncio.ensure_future(_listen(session, requests))
+        self._take(session, first)
+        listening = asyncio.ensure_future(self._listen(session, requests))
         try:
             await self._speak(session, context, listening)
         finally:
@@ -69,35 +69,33 @@ class DeltaAds:
             await session.woken(None if wake_at is None else max(wake_at - self._clock(), 0.0))
         listening.result()
 
+    async def _listen(self, session: Session, requests: AsyncIterator[DeltaDiscoveryRequest]) -> None:
+        try:
+            async for request in requests:
+                self._take(session, request)
+        finally:
+            session.wake()
 
-async def _listen(session: Session, requests: AsyncIterator[DeltaDiscoveryRequest]) -> None:
-    try:
-        async for request in requests:
-            _take(session, request)
-    finally:
-        session.wake()
+    def _take(self, session: Session, request: DeltaDiscoveryRequest) -> None:
+        """Take a request in. Types that are not served stay unanswered."""
+        kind = request.type_url
+        if kind not in wire.TYPES:
+            _log.warning("unknown type", node=session.node_id, type=kind)
+            return
+        if request.error_detail is not None:
+            _log.warning("refused", node=session.node_id, type=kind, error=request.error_detail.message)
+        self._cache.hear(session, kind, _request(request))
 
 
-def _take(session: Session, request: DeltaDiscoveryRequest) -> None:
-    """Pass a request on to the session's conversation. Types that are not served stay unanswered."""
-    kind = request.type_url
-    if kind not in wire.TYPES:
-        _log.warning("unknown type", node=session.node_id, type=kind)
-        return
-    error = None if request.error_detail is None else request.error_detail.message or "refused"
-    if error is not None:
-        _log.warning("refused", node=session.node_id, type=kind, nonce=request.response_nonce, error=error)
-    session.conversation.receive(
-        kind,
-        Request(
-            subscribe=tuple(request.resource_names_subscribe),
-            unsubscribe=tuple(request.resource_names_unsubscribe),
-            has=request.initial_resource_versions,
-            nonce=request.response_nonce,
-            error=error,
-        ),
+def _request(request: DeltaDiscoveryRequest) -> Request:
+    error = request.error_detail
+    return Request(
+        subscribe=tuple(request.resource_names_subscribe),
+        unsubscribe=tuple(request.resource_names_unsubscribe),
+        has=request.initial_resource_versions,
+        nonce=request.response_nonce,
+        error=None if error is None else error.message or "refused without a reason",
     )
-    session.wake()
 
 
 class MeshService(mesh_pb2_grpc.MeshServiceServicer):

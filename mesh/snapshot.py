@@ -18,7 +18,6 @@ from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
 from envoy_data_plane.envoy.service.discovery.v3 import Resource as Envelope
 from envoy_data_plane.google.protobuf import Any
-
 from pydantic import ValidationError
 
 from mesh import rights

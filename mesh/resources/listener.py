@@ -3,12 +3,6 @@
 from datetime import timedelta
 from pathlib import Path
 
-from envoy_data_plane.envoy.config.accesslog.v3 import (
-    AccessLog,
-    AccessLogFilter,
-    GrpcStatusFilter,
-    GrpcStatusFilterStatus,
-)
 from envoy_data_plane.envoy.config.core.v3 import (
     Address,
     Http2ProtocolOptions,
@@ -16,12 +10,10 @@ from envoy_data_plane.envoy.config.core.v3 import (
     KeepaliveSettings,
     Pipe,
     SocketAddress,
-    SubstitutionFormatString,
     TrafficDirection,
     TransportSocket,
 )
 from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Listener
-from envoy_data_plane.envoy.extensions.access_loggers.stream.v3 import StderrAccessLog
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     HttpConnectionManager,
     HttpConnectionManagerCodecType,
@@ -32,9 +24,9 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
     Rds,
 )
 from envoy_data_plane.envoy.type.v3 import Percent
-from envoy_data_plane.google.protobuf import Any, Struct
+from envoy_data_plane.google.protobuf import Any
 
-from mesh.resources import filters, tls
+from mesh.resources import filters, outcomes, tls
 from mesh.resources.cluster import from_ads
 from mesh.resources.tls import Credentials
 
@@ -90,7 +82,8 @@ def edge(name: str, address: str, port: int, own: Credentials, jwks: Path) -> Li
     manager.internal_address_config = HttpConnectionManagerInternalAddressConfig(unix_sockets=False)
     manager.normalize_path = True
     manager.merge_slashes = True
-    manager.access_log = [_failures()]
+    manager.access_log = [outcomes.failures()]
+    manager.local_reply_config = outcomes.refusals()
     return _listener(name, _tcp(address, port), manager, TrafficDirection.INBOUND, tls.from_clients(own))
 
 
@@ -153,27 +146,4 @@ def _connections() -> HttpProtocolOptions:
         max_connection_duration=_CONNECTION_LIFE,
         # Those that were opened together shall not all be closed together.
         max_connection_duration_jitter=Percent(value=10.0),
-    )
-
-
-def _failures() -> AccessLog:
-    """One line on stderr for each call that failed by our fault, with Envoy's reason for it."""
-    status = GrpcStatusFilterStatus
-    ours = [status.UNKNOWN, status.INTERNAL, status.UNAVAILABLE, status.DATA_LOSS]
-    line = {
-        "time": "%START_TIME%",
-        "listener": "%ROUTE_NAME%",
-        "path": "%REQ(:PATH)%",
-        "request_id": f"%REQ({filters.REQUEST_ID})%",
-        "grpc_status": "%GRPC_STATUS%",
-        "flags": "%RESPONSE_FLAGS%",
-        "details": "%RESPONSE_CODE_DETAILS%",
-        "upstream": "%UPSTREAM_HOST%",
-        "milliseconds": "%DURATION%",
-    }
-    form = SubstitutionFormatString(json_format=Struct.from_dict(line))
-    return AccessLog(
-        name="failures",
-        filter=AccessLogFilter(grpc_status_filter=GrpcStatusFilter(statuses=ours)),
-        typed_config=Any.pack(StderrAccessLog(log_format=form)),
     )

@@ -40,7 +40,8 @@ _REPEATABLE_BODY = 1024 * 1024
 _RETRY_ON = "connect-failure,refused-stream,reset-before-request,unavailable"
 _NOT_FOUND = 404
 """Envoy turns it into gRPC's UNIMPLEMENTED."""
-_OTHER_HOST_ATTEMPTS = 3
+_OTHER_HOST_ATTEMPTS = 16
+"""A fast failing instance looks idle and so is picked again and again: of two, three times in four."""
 
 
 def inbound(name: str, row: Service, table: Table, trust_domain: str) -> RouteConfiguration:
@@ -123,7 +124,7 @@ def _retry(retry: Retry) -> RetryPolicy:
         num_retries=retry.attempts,
         per_try_timeout=retry.per_try_timeout,
         retry_host_predicate=[elsewhere],
-        # With one instance there is no other, and after so many looks the same one is tried again.
+        # After so many looks the same one is tried again: it may be the only one.
         host_selection_retry_max_attempts=_OTHER_HOST_ATTEMPTS,
         retry_back_off=RetryPolicyRetryBackOff(
             base_interval=retry.base_interval, max_interval=10 * retry.base_interval

@@ -5,8 +5,8 @@
     edge = ensure_leaf(home / "pki", ca, "edge", ("localhost",), ("127.0.0.1",))  # clients check its names
     keys = ensure_jwt_keys(home / "secrets")
 
-Every `ensure_*` makes what is missing or about to expire and leaves the rest alone, so it may run at each
-start. Keys are P-256 (ES256), readable by their owner only. For one machine: a cluster has an issuer of its own.
+Every `ensure_*` makes what is missing or about to expire and leaves the rest alone, so it may run always.
+Keys are P-256 (ES256), readable by their owner only. For one machine: a cluster has an issuer of its own.
 """
 
 import base64
@@ -65,7 +65,6 @@ def ensure_ca(directory: Path, now: WallClock = utc_now) -> KeyPair:
     pair = KeyPair(directory / "ca.pem", directory / "ca.key")
     if _usable(pair, now()):
         return pair
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("Reverie development CA")
     builder = (
@@ -123,7 +122,6 @@ def ensure_jwt_keys(directory: Path) -> JwtKeys:
     """The signing key in `jwt.key` and its public half in `jwks.json`. They do not expire."""
     key_path, jwks_path = directory / "jwt.key", directory / "jwks.json"
     if not key_path.exists():
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(key_path, _pem(ec.generate_private_key(ec.SECP256R1())), 0o600)
     entry = _jwk(_private(key_path).public_key())
     jwks = json.dumps({"keys": [entry]}, indent=2).encode() + b"\n"
@@ -240,6 +238,7 @@ def _store(pair: KeyPair, certificate: x509.Certificate, key: ec.EllipticCurvePr
 
 def _write(path: Path, content: bytes, mode: int) -> None:
     """Replace a file in one step; it never exists with wider rights than `mode`."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:

@@ -1,0 +1,40 @@
+"""A catalog for tests: an asker calls a teller, and applications call both."""
+
+from datetime import timedelta
+
+from services.catalog import Api, Audience, Service, Table
+
+TELL = "test.v1.TellService"
+"""Public, served by the teller, called by the asker."""
+STICKY = "test.v1.StickyService"
+"""Internal, for the asker, by the value of `sticky-key`."""
+SECRET = "test.v1.SecretService"
+"""Internal, and nobody may call it."""
+ONCE = "test.v1.OnceService"
+"""As Tell, but never repeated by a proxy."""
+ASK = "test.v1.AskService"
+"""Public, served by the asker."""
+BOTH = "test.v1.BothService"
+"""For operators, served by both; the asker passes it on to the teller."""
+
+TABLE: Table = (
+    Service(
+        name="teller",
+        summary="is called",
+        objective_p95=timedelta(milliseconds=50),
+        apis=(
+            Api(TELL, Audience.PUBLIC, timeout=timedelta(seconds=2)),
+            Api(ONCE, Audience.PUBLIC, retry=None),
+            Api(STICKY, Audience.INTERNAL, affinity="sticky-key"),
+            Api(SECRET, Audience.INTERNAL),
+            Api(BOTH, Audience.OPERATOR),
+        ),
+    ),
+    Service(
+        name="asker",
+        summary="calls",
+        objective_p95=timedelta(milliseconds=50),
+        apis=(Api(ASK, Audience.PUBLIC), Api(BOTH, Audience.OPERATOR)),
+        calls=(TELL, ONCE, STICKY, BOTH),
+    ),
+)

@@ -1,0 +1,97 @@
+"""Calls between services: who may make which, and what proxies do about failures."""
+
+import time
+
+import grpc
+
+from ops.local.pki import ensure_ca
+from tests.stack.mesh.table import ONCE, SECRET, STICKY, TELL
+from tests.stack.mesh.world import World, call, refusal
+
+
+async def test_a_call_travels_through_both_proxies_and_names_its_caller(world: World) -> None:
+    async with world.egress("asker-a-0") as channel:
+        answer = await call(channel, TELL)
+    assert answer["instance"].startswith("teller-")
+    assert answer["path"] == f"/{TELL}/Do"
+    assert answer["metadata"]["x-forwarded-client-cert"].endswith("URI=spiffe://reverie.local/service/asker")
+
+
+async def test_what_the_catalog_does_not_list_is_unimplemented_and_says_where_to_look(world: World) -> None:
+    async with world.egress("asker-a-0") as channel:
+        error = await refusal(channel, SECRET)
+    assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert "asker does not call this" in str(error.details())
+
+
+async def test_a_service_without_the_right_is_denied(world: World) -> None:
+    teller = world.topology.of("teller")[0]
+    async with world.direct(teller, "asker") as channel:
+        assert (await call(channel, TELL))["instance"] == teller.id
+        assert (await refusal(channel, SECRET)).code() is grpc.StatusCode.PERMISSION_DENIED
+        assert (await refusal(channel, "grpc.health.v1.Health")).code() is grpc.StatusCode.PERMISSION_DENIED
+    async with world.direct(teller, "stranger") as channel:
+        assert (await refusal(channel, TELL)).code() is grpc.StatusCode.PERMISSION_DENIED
+    async with world.direct(teller, "edge") as channel:
+        assert (await call(channel, TELL))["instance"] == teller.id
+        assert (await refusal(channel, STICKY)).code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_certificate_of_another_authority_gets_no_connection(world: World) -> None:
+    teller, ours = world.topology.of("teller")[0], world.ca
+    world.ca = ensure_ca(world.home / "foreign")
+    try:
+        async with world.direct(teller, "asker", trusts=ours) as channel:
+            error = await refusal(channel, TELL)
+    finally:
+        world.ca = ours
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_calls_with_one_key_stay_with_one_instance(world: World) -> None:
+    async with world.egress("asker-a-0") as channel:
+        seen: dict[str, set[str]] = {}
+        for key in [str(number) for number in range(16)] * 3:
+            answer = await call(channel, STICKY, (("sticky-key", key),))
+            seen.setdefault(key, set()).add(answer["instance"])
+    assert all(len(instances) == 1 for instances in seen.values())
+    assert set.union(*seen.values()) == {"teller-a-0", "teller-b-0"}
+
+
+async def test_an_unavailable_instance_is_made_up_for_by_another(world: World) -> None:
+    tellers = [world.services[f"teller-{zone}-0"] for zone in "ab"]
+    async with world.egress("asker-a-0") as channel:
+        for _ in range(8):
+            before = sum(teller.calls for teller in tellers)
+            tellers[0].refusals = [grpc.StatusCode.UNAVAILABLE]
+            await call(channel, TELL)
+            assert sum(teller.calls for teller in tellers) - before <= 2
+            tellers[0].refusals = []
+
+
+async def test_only_what_may_be_repeated_is_repeated(world: World) -> None:
+    tellers = [world.services[f"teller-{zone}-0"] for zone in "ab"]
+    for api, status in ((ONCE, grpc.StatusCode.UNAVAILABLE), (TELL, grpc.StatusCode.INTERNAL)):
+        before = sum(teller.calls for teller in tellers)
+        for teller in tellers:
+            teller.refusals = [status]
+        async with world.egress("asker-a-0") as channel:
+            assert (await refusal(channel, api)).code() is status
+        for teller in tellers:
+            teller.refusals = []
+        assert sum(teller.calls for teller in tellers) - before == 1
+
+
+async def test_a_call_ends_at_its_deadline_or_the_catalogs_whichever_is_first(world: World) -> None:
+    for teller in ("teller-a-0", "teller-b-0"):
+        world.services[teller].delay = 2.6
+    try:
+        async with world.egress("asker-a-0") as channel:
+            for asked, limit in ((5.0, 2.0), (0.3, 0.3)):
+                begun = time.monotonic()
+                error = await refusal(channel, TELL, deadline=asked)
+                assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+                assert limit * 0.9 < time.monotonic() - begun < limit + 0.5
+    finally:
+        for teller in ("teller-a-0", "teller-b-0"):
+            world.services[teller].delay = 0.0

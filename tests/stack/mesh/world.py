@@ -1,0 +1,286 @@
+"""A small mesh of real processes: a control plane, an edge, and fake services, each behind its own Envoy."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import jwt
+from grpc_health.v1 import health_pb2_grpc
+
+from mesh.bootstrap import bootstrap, command
+from mesh.inspection import read
+from mesh.topology import Edge, Instance, Topology, dump
+from ops.local.pki import KeyPair, ensure_ca, ensure_jwt_keys, ensure_leaf
+from reverie.mesh.v1 import mesh_pb2, mesh_pb2_grpc
+from services.runtime.health import Health, HealthService
+
+ROOT = Path(__file__).parents[3]
+DEADLINE = 10.0
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]], what: str, seconds: float = DEADLINE) -> None:
+    """Wait until something holds; fail with `what` if it takes longer than so many seconds."""
+    until = time.monotonic() + seconds
+    while not await holds():
+        assert time.monotonic() < until, f"not within {seconds} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class FakeService(grpc.GenericRpcHandler):
+    """Serves every method: answers with its own id, the path and the metadata that it got, as JSON."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        self.calls = 0
+        self.seen: list[dict[str, str | bytes]] = []
+        """The metadata of every call."""
+        self.refusals: list[grpc.StatusCode] = []
+        """Statuses for the next calls, in this order."""
+        self.delay = 0.0
+        self.health = Health()
+        self._server: grpc.aio.Server | None = None
+
+    def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
+        if details.method.startswith("/grpc."):
+            return None
+        path, metadata = details.method, dict(details.invocation_metadata)
+
+        async def answer(_request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+            self.calls += 1
+            self.seen.append(metadata)
+            await asyncio.sleep(self.delay)
+            if self.refusals:
+                await context.abort(self.refusals.pop(0), "as told")
+            return json.dumps({"instance": self.instance.id, "path": path, "metadata": metadata}).encode()
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+    async def start(self) -> None:
+        self.health = Health()
+        self._server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+        self._server.add_generic_rpc_handlers((self,))
+        health_pb2_grpc.add_HealthServicer_to_server(HealthService(self.health), self._server)
+        self._server.add_insecure_port(f"unix:{self.instance.app_socket}")
+        await self._server.start()
+        self.health.serving()
+
+    async def stop(self, grace: float | None) -> None:
+        """With a grace: says goodbye, lets calls end. Without: cuts everything off."""
+        assert self._server is not None
+        if grace:
+            self.health.draining()
+            await asyncio.sleep(0.3)
+        self.health.stopped()
+        await self._server.stop(grace)
+
+
+class World:
+    """Everything under one directory; what is started is stopped by `close`."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.mesh_socket = home / "mesh.sock"
+        self.topology_path = home / "topology.json"
+        self.ca = ensure_ca(home / "pki")
+        self.jwt = ensure_jwt_keys(home / "secrets")
+        self.topology = Topology((), (), self.ca.certificate, self.jwt.jwks)
+        self.services: dict[str, FakeService] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    # --- processes ---
+
+    def start(self, name: str, arguments: list[str], **environment: str) -> None:
+        paths = os.pathsep.join((str(ROOT), str(ROOT / "protos")))
+        with (self.home / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                arguments,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": paths, **environment},
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self, name: str) -> None:
+        process = self.processes.pop(name)
+        process.send_signal(signal.SIGKILL)
+        process.wait(DEADLINE)
+
+    async def start_plane(self) -> None:
+        environment = {
+            "REVERIE_MESH_SOCKET": str(self.mesh_socket),
+            "REVERIE_TOPOLOGY": str(self.topology_path),
+        }
+        self.start("mesh", [sys.executable, "-m", "tests.stack.mesh.plane"], **environment)
+
+    def log(self, name: str) -> str:
+        return (self.home / f"{name}.log").read_text(encoding="utf-8")
+
+    async def close(self) -> None:
+        for name in list(self.processes):
+            self.kill(name)
+        for service in self.services.values():
+            await service.stop(None)
+
+    # --- topology ---
+
+    def publish(self, topology: Topology) -> None:
+        self.topology = topology
+        dump(topology, self.topology_path)
+
+    async def add(self, service: str, zone: str, ordinal: int) -> Instance:
+        """A new instance: its process, its proxy, its line in the topology."""
+        instance = self.instance(service, zone, ordinal)
+        self.services[instance.id] = FakeService(instance)
+        await self.services[instance.id].start()
+        self.envoy(instance.id, service, zone, instance.admin_socket)
+        self.publish(replace(self.topology, instances=(*self.topology.instances, instance)))
+        return instance
+
+    async def remove(self, node: str) -> None:
+        """Its line in the topology goes, then its proxy; its process has been stopped."""
+        kept = tuple(one for one in self.topology.instances if one.id != node)
+        self.publish(replace(self.topology, instances=kept))
+        await self.endpoints("asker-a-0", "teller", sum(one.service == "teller" for one in kept))
+        self.kill(node)
+        del self.services[node]
+
+    def instance(self, service: str, zone: str, ordinal: int) -> Instance:
+        node = f"{service}-{zone}-{ordinal}"
+        directory = self.home / node
+        directory.mkdir(mode=0o700)
+        # Proxies need no DNS name; a plain gRPC client in a test does.
+        pair = ensure_leaf(self.home / "pki", self.ca, service, (service,))
+        sockets = (directory / "app.sock", directory / "egress.sock", directory / "admin.sock")
+        return Instance(node, service, zone, "127.0.0.1", free_port(), *sockets, pair.certificate, pair.key)
+
+    def add_edge(self) -> Edge:
+        directory = self.home / "edge-a-0"
+        directory.mkdir(mode=0o700)
+        pair = ensure_leaf(self.home / "pki", self.ca, "edge", ("localhost",), ("127.0.0.1",))
+        ports = (free_port(), free_port())
+        edge = Edge(
+            "edge-a-0", "a", "127.0.0.1", *ports, directory / "admin.sock", pair.certificate, pair.key
+        )
+        self.envoy(edge.id, "edge", edge.zone, edge.admin_socket)
+        self.publish(replace(self.topology, edges=(edge,)))
+        return edge
+
+    def envoy(self, node: str, service: str, zone: str, admin_socket: Path) -> None:
+        path = self.home / node / "bootstrap.json"
+        path.write_text(json.dumps(bootstrap(node, service, zone, admin_socket, self.mesh_socket)))
+        self.start(node, command(path))
+
+    # --- looking and calling ---
+
+    async def proxies(self) -> dict[str, mesh_pb2.Proxy]:
+        async with grpc.aio.insecure_channel(f"unix:{self.mesh_socket}") as channel:
+            stub = mesh_pb2_grpc.MeshServiceStub(channel)  # type: ignore[no-untyped-call]
+            answer = await stub.ListProxies(
+                mesh_pb2.ListProxiesRequest(), timeout=DEADLINE, wait_for_ready=True
+            )
+        return {proxy.node_id: proxy for proxy in answer.proxies}
+
+    def admin_sockets(self) -> dict[str, Path]:
+        """Those of every proxy, by node id."""
+        instances = {node.id: node.admin_socket for node in self.topology.instances}
+        return instances | {node.id: node.admin_socket for node in self.topology.edges}
+
+    async def in_sync(self) -> None:
+        """Wait until every proxy accepted everything that it should have."""
+
+        async def holds() -> bool:
+            proxies = await self.proxies()
+            return all(
+                node in proxies and proxies[node].connected and _is_synced(proxies[node])
+                for node in self.admin_sockets()
+            )
+
+        await eventually(holds, "every proxy in sync")
+
+    async def endpoints(self, node: str, cluster: str, number: int) -> None:
+        """Wait until a proxy knows so many endpoints of a service."""
+        path = f"/stats?filter=^cluster.{cluster}.membership_total$"
+
+        async def holds() -> bool:
+            text = await asyncio.to_thread(read, self.home / node / "admin.sock", path)
+            return text.split() == [f"cluster.{cluster}.membership_total:", str(number)]
+
+        await eventually(holds, f"{number} endpoints of {cluster} at {node}")
+
+    def egress(self, node: str) -> grpc.aio.Channel:
+        """As the service beside that proxy calls."""
+        options = (("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1))
+        return grpc.aio.insecure_channel(f"unix:{self.home / node / 'egress.sock'}", options=options)
+
+    def edge(self, port: int) -> grpc.aio.Channel:
+        """As an application calls."""
+        root = self.ca.certificate.read_bytes()
+        return grpc.aio.secure_channel(f"127.0.0.1:{port}", grpc.ssl_channel_credentials(root))
+
+    def direct(self, instance: Instance, caller: str, trusts: KeyPair | None = None) -> grpc.aio.Channel:
+        """Straight to an instance's inbound listener, with a certificate of `caller`."""
+        # Not among the certificates that the proxies use.
+        pair = ensure_leaf(self.home / "callers" / self.ca.certificate.parent.name, self.ca, caller)
+        root = (trusts or self.ca).certificate.read_bytes()
+        credentials = grpc.ssl_channel_credentials(root, pair.key.read_bytes(), pair.certificate.read_bytes())
+        options = (("grpc.ssl_target_name_override", instance.service),)
+        return grpc.aio.secure_channel(f"{instance.address}:{instance.port}", credentials, options)
+
+    def bearer(self, **claims: Any) -> Metadata:
+        """Metadata with a JWT."""
+        body = {
+            "iss": "reverie",
+            "aud": "reverie",
+            "iat": datetime.now(UTC),
+            "exp": datetime.now(UTC) + timedelta(minutes=5),
+            "tenant": "8d3a5a3e-6f0e-4d44-8a39-3c1f2f6fbb5f",
+            "scope": "users:*",
+            **claims,
+        }
+        token = jwt.encode(body, self.jwt.key.read_bytes(), "ES256", headers={"kid": self.jwt.key_id})
+        return (("authorization", f"Bearer {token}"),)
+
+
+def _is_synced(proxy: mesh_pb2.Proxy) -> bool:
+    return all(kind.state == mesh_pb2.SYNC_STATE_SYNCED for kind in proxy.types)
+
+
+async def call(
+    channel: grpc.aio.Channel, api: str, metadata: Metadata = (), deadline: float = 5.0
+) -> dict[str, Any]:
+    """One call; what the fake service says of it."""
+    method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{api}/Do")
+    answer = await method(b"", metadata=metadata, timeout=deadline)
+    parsed: dict[str, Any] = json.loads(answer)
+    return parsed
+
+
+async def refusal(
+    channel: grpc.aio.Channel, api: str, metadata: Metadata = (), deadline: float = 5.0
+) -> grpc.aio.AioRpcError:
+    """One call that must fail; how it did."""
+    try:
+        answer = await call(channel, api, metadata, deadline)
+    except grpc.aio.AioRpcError as error:
+        return error
+    raise AssertionError(f"it was answered: {answer}")
