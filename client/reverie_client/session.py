@@ -22,18 +22,18 @@ class Session:
     """The calls of one user, each of which sees at least what those before it have seen."""
 
     def __init__(self, user: str, caller: Caller) -> None:
-        self.user = user
+        self.user_id = user
         self.parent = f"users/{user}"
         self._caller = caller
 
     @property
     def consistency_token(self) -> str | None:
         """What to hand to another program so that it reads what this one has written and seen."""
-        return self._caller.sessions.token(self.user)
+        return self._caller.sessions.token(self.user_id)
 
     def continue_from(self, consistency_token: str) -> None:
         """Makes the calls that follow show at least what another program has written and seen."""
-        self._caller.sessions.learn(self.user, consistency_token)
+        self._caller.sessions.learn(self.user_id, consistency_token)
 
     def name_of(self, memory: MemoryRef) -> str:
         """The full name. ValueError for one of another user, or for what is no UUID."""
@@ -55,4 +55,4 @@ class Session:
         within: timedelta | None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> _Answer:
-        return await self._caller.call(method, request, user=self.user, within=within, metadata=metadata)
+        return await self._caller.call(method, request, user=self.user_id, within=within, metadata=metadata)

@@ -42,9 +42,11 @@ class Narrowing:
 def get(home: Path | None, user: str, memory: str) -> Memory:
     """One memory, by id or full name."""
 
+    its_user = user_of(memory, user)
+
     async def ask() -> Memory:
         async with connected(home) as reverie:
-            return await reverie.user(user_of(memory, user)).get(memory)
+            return await reverie.user(its_user).get(memory)
 
     return asyncio.run(ask())
 

@@ -107,9 +107,11 @@ def update(
     if text is None and not changes:
         raise CommandError("say what to change, as --text or --label", code=COULD_NOT_RUN)
 
+    name = user_of(memory, user)
+
     async def change() -> Memory:
         async with connected(home) as reverie:
-            its_user = reverie.user(user_of(memory, user))
+            its_user = reverie.user(name)
             state = etag or (await its_user.get(memory)).etag
             return await its_user.update(memory, etag=state, text=text, **changes)
 
@@ -118,10 +120,11 @@ def update(
 
 def delete(home: Path | None, user: str, memory: str, etag: str | None) -> str:
     """Deletes a memory; its full name."""
+    name = user_of(memory, user)
 
     async def remove() -> str:
         async with connected(home) as reverie:
-            its_user = reverie.user(user_of(memory, user))
+            its_user = reverie.user(name)
             await its_user.delete(memory, etag=etag or "")
             return its_user.name_of(memory)
 

@@ -84,7 +84,7 @@ async def import_into(reverie: Reverie, source: Source, *, batch: int, wait: boo
         if wait and not stopped:
             dead = await until_analysed([user.analysis_state for user in users], progress.analysed)
             analysed_after = time.monotonic() - began
-    names = tuple(user.user for user in users)
+    names = tuple(user.user_id for user in users)
     return Report(source.name, names, tally, seconds, stopped, analysed_after, dead)
 
 

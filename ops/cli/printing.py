@@ -94,7 +94,9 @@ def shortened(text: str, length: int) -> str:
     if len(line) <= length:
         return line
     cut = line[: length - 1]
-    return (cut.rpartition(" ")[0] or cut).rstrip(",;:.- ") + "…"
+    if line[length - 1].isalnum():
+        cut = cut.rpartition(" ")[0] or cut
+    return cut.rstrip(",;:.- ") + "…"
 
 
 def reasons(why: Explanation) -> str:

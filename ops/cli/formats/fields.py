@@ -2,7 +2,6 @@
 
 from typing import Any, TypeVar
 
-_INT64 = 2**63
 _MISSING = "is missing"
 _Value = TypeVar("_Value")
 
@@ -26,14 +25,14 @@ class Fields:
             return value
         return self._wrong(key, "is no number", None)
 
-    def count(self, key: str) -> int:
-        """A whole number; 0 if there is none."""
+    def count(self, key: str, bits: int = 64) -> int:
+        """A whole number of so many bits, with its sign; 0 if there is none."""
         value = self._take(key)
         if value is None:
             return 0
-        if isinstance(value, int) and not isinstance(value, bool) and -_INT64 <= value < _INT64:
+        if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() < bits:
             return value
-        return self._wrong(key, "is no whole number of 64 bits", 0)
+        return self._wrong(key, f"is no whole number of {bits} bits", 0)
 
     def texts(self, key: str) -> list[str]:
         """A list of strings."""

@@ -131,7 +131,7 @@ def _source(fields: Fields) -> Source | None:
     if (source := fields.inner("source")) is None:
         return None
     found = Source(
-        source.text("conversation", required=True), source.text("speaker"), source.count("position")
+        source.text("conversation", required=True), source.text("speaker"), source.count("position", bits=32)
     )
     fields.include(source)
     return found

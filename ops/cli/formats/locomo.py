@@ -34,7 +34,10 @@ def conversations(path: Path, prefix: str) -> Iterator[tuple[str, list[Entry]]]:
 
     ValueError if it is no such file. `source_id` of an item is the turn's own id, as "D8:6".
     """
-    samples = json.loads(path.read_text("utf-8"))
+    try:
+        samples = json.loads(path.read_bytes())
+    except ValueError as wrong:
+        raise ValueError(f"{path} is no JSON: {wrong}") from None
     if not isinstance(samples, list) or not all(_is_sample(sample) for sample in samples):
         raise ValueError(f"{path} is no LoCoMo file: a list of samples with `sample_id` and `conversation`")
     for sample in samples:

@@ -1,0 +1,173 @@
+"""The command as a whole, as far as it needs no platform."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from ops.cli import failures
+from ops.cli.failures import CommandError
+from ops.cli.main import program
+from reverie_client import errors
+
+ROOT = Path(__file__).resolve().parents[3]
+HEAVY = ("grpc", "google", "numpy", "asyncpg", "onnxruntime", "cryptography", "reverie_client", "rich.table")
+
+
+def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if not hasattr(command, "commands"):
+        yield path, command
+    for name, each in getattr(command, "commands", {}).items():
+        yield from leaves(each, (*path, name))
+
+
+COMMANDS = dict(leaves(typer.main.get_command(program())))
+
+
+def run(*arguments: str, home: Path | None = None) -> Any:
+    environment = {"REVERIE_HOME": str(home or "/nonexistent"), "REVERIE_USER": "", "REVERIE_TOKEN": ""}
+    return CliRunner().invoke(program(), list(arguments), env=environment)
+
+
+def test_every_command_that_was_promised_is_there() -> None:
+    promised = """up down status logs token doctor import add get update delete search timeline on-this-day
+        demo bench queue·stat dlq·list dlq·show dlq·replay"""
+    assert {"·".join(path) for path in COMMANDS} == set(promised.split())
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_and_every_option_says_what_it_is_for(path: tuple[str, ...]) -> None:
+    command = COMMANDS[path]
+    assert command.help
+    for parameter in command.params:
+        assert parameter.help, f"{' '.join(path)} {parameter.name}"
+    assert run(*path, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_can_answer_in_json(path: tuple[str, ...]) -> None:
+    assert "-o" in {name for parameter in COMMANDS[path].params for name in parameter.opts}
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from ops.cli.main import program; program();"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert loaded.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("get", "01890a5d-ac96-774b-bcce-b302099a8057"),
+        ("search", "where?"),
+        ("timeline",),
+        ("on-this-day",),
+        ("add", "a note"),
+        ("update", "01890a5d-ac96-774b-bcce-b302099a8057", "--text", "x"),
+        ("delete", "01890a5d-ac96-774b-bcce-b302099a8057"),
+        ("queue", "stat"),
+        ("dlq", "list"),
+        ("dlq", "show", "x"),
+        ("dlq", "replay", "--all"),
+    ],
+)
+def test_where_nothing_runs_one_line_says_how_to_start_it(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    result = run(*arguments, "-o", "json", home=tmp_path)
+    assert result.exit_code == failures.COULD_NOT_RUN
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert "no platform runs" in line
+    assert "reverie up" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("get", "lemon"), "'lemon' is no id"),
+        (("delete", "users/ines/memories/lemon"), "is no id"),
+        (("search", "x", "--since", "soon"), "'soon' is no time"),
+        (("timeline", "--until", "2025-13"), "'2025-13' is no time"),
+        (("on-this-day", "--on", "today"), "'today' is no day"),
+        (("add", "x", "--at", "soon"), "'soon' is no time"),
+        (("add", "x", "--speaker", "Rita"), "--speaker and --position need --conversation"),
+        (("add", "x", "--latitude", "5"), "--latitude and --longitude need --place"),
+        (("add", "x", "--id", "lemon"), "badly formed"),
+        (("update", "01890a5d-ac96-774b-bcce-b302099a8057"), "say what to change"),
+        (("update", "01890a5d-ac96-774b-bcce-b302099a8057", "--clear", "text"), "--clear knows ended"),
+        (("import",), "name the file to import"),
+        (("import", "/nonexistent/file.jsonl"), "/nonexistent/file.jsonl: No such file"),
+        (("import", __file__, "--format", "locomo"), "is no JSON"),
+        (("dlq", "replay"), "name dead letters, or say --all"),
+        (("dlq", "replay", "a", "--all"), "name dead letters, or say --all"),
+        (("bench",), "name a bench"),
+        (("bench", "nonsense"), "name a bench"),
+    ],
+)
+def test_what_is_typed_wrongly_is_told_in_one_line(arguments: tuple[str, ...], why: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == failures.COULD_NOT_RUN
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("reverie: ")
+    assert why in line
+
+
+@pytest.mark.parametrize("arguments", [("search",), ("add", "x", "--kind", "dream"), ("nonsense",)])
+def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_benches_are_listed() -> None:
+    result = run("bench", "--list", "-o", "json")
+    assert result.exit_code == 0
+    assert {each["name"] for each in json.loads(result.stdout)["benches"]} >= {"ingest", "read", "retrieval"}
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "hint"),
+    [
+        (CommandError("so it is"), 1, "so it is"),
+        (CommandError("so it is", code=2), 2, "so it is"),
+        (errors.Unreachable("connect: Connection refused"), 2, "`reverie up`"),
+        (errors.StoreDown("the database does not answer"), 1, "`reverie status`"),
+        (errors.MemoryNotFound("there is no such memory"), 1, "`reverie timeline`"),
+        (errors.EtagMismatch("the memory has changed"), 1, "`reverie get`"),
+        (errors.InvalidArgument("text: is empty"), 2, "text: is empty"),
+        (errors.UserForbidden("the token is not for this user"), 2, "users:*"),
+        (errors.Unauthenticated("Jwt is expired"), 2, "$REVERIE_TOKEN"),
+        (errors.Overloaded("too much is under way"), 1, "try again"),
+        (errors.MemoryExists("the id holds another"), 1, "the id holds another"),
+        (FileNotFoundError(2, "No such file or directory", "a.jsonl"), 2, "a.jsonl: No such file"),
+    ],
+)
+def test_expected_errors_say_what_to_do_next_and_end_with_their_code(
+    error: Exception, code: int, hint: str
+) -> None:
+    told = failures.tell(error)
+    assert told is not None
+    assert told[1] == code
+    assert hint in told[0]
+    assert "\n" not in told[0]
+
+
+def test_an_error_tells_what_came_before_it() -> None:
+    late = errors.DeadlineExceeded("time ran out")
+    late.__cause__ = errors.StoreDown("the database does not answer")
+    told = failures.tell(late)
+    assert told is not None
+    assert "before that: the database does not answer" in told[0]
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    assert failures.tell(KeyError("oops")) is None
+    assert failures.tell(OSError("no file")) is None
