@@ -26,33 +26,44 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     options = Options(given.port, given.operator_port, given.embedder, given.lanes)
     home = Home(given.home)
+    leash = Leash() if given.leash else None
     try:
-        asyncio.run(_run(home, options, on_leash=given.leash))
+        asyncio.run(_run(home, options, leash))
     except (HomeError, PortTakenError, StartError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     finally:
-        if given.leash:
+        if leash and leash.slipped:
             home.remove()
     return 0
 
 
-async def _run(home: Home, options: Options, *, on_leash: bool) -> None:
-    if on_leash:
-        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _slipped)
+async def _run(home: Home, options: Options, leash: "Leash | None") -> None:
+    if leash:
+        leash.watch()
     await operate(home, options, environ=os.environ, report=_say)
+
+
+class Leash:
+    """Notices when whoever holds the other end of stdin is gone: nobody else would stop this platform."""
+
+    def __init__(self) -> None:
+        self.slipped = False
+
+    def watch(self) -> None:
+        """From now on, stop when that happens."""
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), self._look)
+
+    def _look(self) -> None:
+        if not os.read(sys.stdin.fileno(), 1):
+            self.slipped = True
+            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
-
-
-def _slipped() -> None:
-    """Whoever held the other end of stdin is gone: nobody will ever stop this platform."""
-    if not os.read(sys.stdin.fileno(), 1):
-        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

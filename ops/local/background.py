@@ -30,7 +30,7 @@ async def launch(
 ) -> "subprocess.Popen[bytes]":
     """The process of the supervisor, once everything is healthy.
 
-    StartError if that does not come to be, also when interrupted: then it stops again by itself.
+    StartError if that does not come to be. Then, and also when interrupted, everything has stopped again.
     """
     home.create()
     home.refuse_if_locked()
@@ -42,8 +42,16 @@ async def launch(
         await _ready(home, process, follower, report, clock)
     except BaseException:
         process.terminate()
+        await reap(process)
         raise
     return process
+
+
+async def reap(process: "subprocess.Popen[bytes]") -> None:
+    """Wait until a supervisor has ended, which takes a few seconds after it was told to."""
+    await asyncio.to_thread(process.wait)
+    if process.stdin:
+        process.stdin.close()
 
 
 def _spawn(home: Home, options: Options, *, on_leash: bool) -> "subprocess.Popen[bytes]":
@@ -91,12 +99,19 @@ async def _ready(
             if not last.startswith(_ERROR):
                 report(last)
         if is_over:
-            raise StartError(last.removeprefix(_ERROR), found.culprit if found else SUPERVISOR)
+            raise _explain(last, found)
         if found and found.stage is Stage.READY:
             return
         if clock() > deadline:
             raise StartError(f"it is not ready after {START_WITHIN.total_seconds():.0f} s", SUPERVISOR)
         await asyncio.sleep(_PAUSE)
+
+
+def _explain(last: str, found: Record | None) -> StartError:
+    """Why a supervisor ended, by the last line that it wrote: a message, or else the end of a traceback."""
+    if last.startswith(_ERROR):
+        return StartError(last.removeprefix(_ERROR), found.culprit if found else "")
+    return StartError(f"its supervisor ended: {last}", SUPERVISOR)
 
 
 def _record_of(home: Home, pid: int) -> Record | None:

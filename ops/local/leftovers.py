@@ -45,11 +45,13 @@ async def end(home: Home, grace: timedelta = GRACE, clock: MonotonicClock = mono
 
 def remaining(home: Home) -> set[int]:
     """The processes of a home that run, by the mark that they were started with, and their children."""
-    return procfs.families(procfs.marked(f"{MARK}={home.root}"))
+    return procfs.families(procfs.marked(f"{MARK}={home.root}"), procfs.parents())
 
 
 def _with_children(processes: Collection[ProcessId]) -> set[ProcessId]:
-    members = (procfs.identify(pid) for pid in procfs.families([one.pid for one in processes]))
+    members = (
+        procfs.identify(pid) for pid in procfs.families([one.pid for one in processes], procfs.parents())
+    )
     return {one for one in members if one}
 
 

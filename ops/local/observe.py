@@ -4,7 +4,7 @@ Nothing here asks the supervisor, which may be dead; its last record only says w
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -31,14 +31,17 @@ _TOKEN_TTL = timedelta(minutes=1)
 _KIB_PER_MIB = 1024
 
 
-async def look(home: Home) -> Status:
-    """How the platform is now. NotRunningError if nothing of it runs."""
+async def look(home: Home, *, weigh: bool = True) -> Status:
+    """How the platform is now. NotRunningError if nothing of it runs.
+
+    `weigh`: measure memory too. That is most of the work, for the kernel walks through every page table.
+    """
     found = record.load(home.state)
     alive = found.alive if found else {}
     if found is None or not (alive or found.supervisor.is_alive()):
         raise NotRunningError(_why_not(home, found))
     form = topology.load(home.topology)
-    view = _View(found, alive)
+    view = _View(found, alive, weigh=weigh)
     proxies, instances, processes, analysis = await asyncio.gather(
         _proxies(home, form),
         asyncio.gather(*(_holds(probes.GrpcHealth(one.app_socket)) for one in form.instances)),
@@ -63,7 +66,7 @@ async def look(home: Home) -> Status:
 
 async def missing(home: Home) -> str:
     """What keeps the platform from being well; empty if nothing does."""
-    return next((await look(home)).troubles(), "")
+    return next((await look(home, weigh=False)).troubles(), "")
 
 
 def _why_not(home: Home, found: Record | None) -> str:
@@ -79,17 +82,23 @@ def _why_not(home: Home, found: Record | None) -> str:
 class _View:
     """What /proc says of the processes that a record names."""
 
-    def __init__(self, found: Record, alive: Mapping[str, ProcessId]) -> None:
+    def __init__(self, found: Record, alive: Mapping[str, ProcessId], *, weigh: bool) -> None:
         self._record = found
         self._alive = alive
+        self._parents = procfs.parents() if weigh else None
 
     def pss(self, *names: str) -> float:
         """MiB that these processes and their children hold."""
-        return _pss(self._alive[name].pid for name in names if name in self._alive)
+        return self._pss([self._alive[name].pid for name in names if name in self._alive])
 
     def pss_of_all(self) -> float:
         """MiB that everything holds, the supervisor too."""
-        return _pss(one.pid for one in (*self._alive.values(), self._record.supervisor))
+        return self._pss([one.pid for one in (*self._alive.values(), self._record.supervisor)])
+
+    def _pss(self, pids: list[int]) -> float:
+        if self._parents is None:
+            return 0.0
+        return sum(map(procfs.pss_kib, procfs.families(pids, self._parents))) / _KIB_PER_MIB
 
     def pid(self, name: str) -> int | None:
         """The number of a process; None if it does not run."""
@@ -113,10 +122,6 @@ class _View:
         return f"{name} does not run ({known.phase.value}{reason})"
 
 
-def _pss(pids: Iterable[int]) -> float:
-    return sum(map(procfs.pss_kib, procfs.families(list(pids)))) / _KIB_PER_MIB
-
-
 @dataclass(frozen=True, slots=True)
 class _Proxy:
     """What a proxy's admin interface told."""
@@ -134,7 +139,8 @@ class _Proxy:
 
     @property
     def reasons(self) -> str:
-        return ", ".join(self.inspection.reasons) if self.inspection else ""
+        # Envoy's own words may have line ends.
+        return " ".join(", ".join(self.inspection.reasons).split()) if self.inspection else ""
 
 
 async def _proxies(home: Home, form: Topology) -> dict[str, _Proxy]:

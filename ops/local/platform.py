@@ -76,7 +76,9 @@ class Platform:
             try:
                 yield platform
             finally:
-                await platform.stop()
+                with contextlib.suppress(NotRunningError):  # it was stopped, or killed, on purpose
+                    await platform.stop()
+                await platform.reap()
         finally:
             home.remove()
 
@@ -104,15 +106,25 @@ class Platform:
         """The processes that run, with their numbers; the supervisor is not among them."""
         return {name: one.pid for name, one in self._record().alive.items()}
 
-    async def status(self) -> Status:
-        """How it is, seen from outside. NotRunningError if nothing runs."""
-        return await observe.look(self.home)
+    async def status(self, *, weigh: bool = True) -> Status:
+        """How it is, seen from outside; its memory too if `weigh`. NotRunningError if nothing runs."""
+        return await observe.look(self.home, weigh=weigh)
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Send a process a signal that ends it; its number."""
         pid = self._process(name).pid
         os.kill(pid, number)
         return pid
+
+    def kill_supervisor(self) -> int:
+        """Kill the supervisor in a way that it does not notice; its number."""
+        pid = self._record().supervisor.pid
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def restarts(self, name: str) -> int:
+        """How often a process was started again after it ended by itself."""
+        return self._record().processes[name].restarts
 
     def freeze(self, name: str) -> None:
         """Stop a process and its children in their tracks: they keep what they hold and answer nobody."""
@@ -149,7 +161,7 @@ class Platform:
         deadline = self.clock() + within.total_seconds()
         while True:
             try:
-                status = await self.status()
+                status = await self.status(weigh=False)
                 troubles = tuple(status.troubles())
             except NotRunningError as error:
                 troubles = (str(error),)
@@ -168,9 +180,15 @@ class Platform:
         if found is None or not (found.supervisor.is_alive() or found.alive):
             raise NotRunningError(f"no platform runs in {self.home.root}")
         await self._stop_supervisor(found.supervisor, report)
+        await self.reap()
         if left := await leftovers.end(self.home):
             report(f"ended {left} processes whose supervisor was dead")
         self.home.publish(None)
+
+    async def reap(self) -> None:
+        """Wait for the end of a supervisor that was started here and was stopped or killed."""
+        if self.supervisor is not None:
+            await background.reap(self.supervisor)
 
     async def _stop_supervisor(self, supervisor: ProcessId, report: Callable[[str], None]) -> None:
         if not supervisor.is_alive():
@@ -181,8 +199,6 @@ class Platform:
         except TimeoutError as error:
             report(f"{error}: it is killed")
             os.kill(supervisor.pid, signal.SIGKILL)
-        if self.supervisor is not None:
-            await asyncio.to_thread(self.supervisor.wait)
 
     async def _until(self, condition: Callable[[], bool], within: timedelta, otherwise: str) -> None:
         deadline = self.clock() + within.total_seconds()
@@ -207,6 +223,6 @@ class Platform:
         return alive[name]
 
     def _signal_family(self, name: str, number: signal.Signals) -> None:
-        for pid in procfs.families((self._process(name).pid,)):
+        for pid in procfs.families((self._process(name).pid,), procfs.parents()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)

@@ -78,9 +78,9 @@ def start_of(root: Path) -> int:
 class Reservation:
     """Ports held for those that will listen on them.
 
-    Each is bound here without listening, in a way that lets a program of the same user listen on it with
-    SO_REUSEPORT (as Envoy does) and nobody else: so no other program gets it between a crash and the
-    restart, and two homes that start at once never share one.
+    Each is bound here without listening, in a way that lets one other listen on it (with SO_REUSEADDR, as
+    Envoy does). So two homes that start at once never get the same port, and none gets another's while a
+    proxy of that is being started again.
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Reservation:
                 return False
             raise
         # After the bind: so the bind itself fails where anybody else has the port, one like this too.
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._held[port] = holder
         return True
 

@@ -4,7 +4,7 @@ A process is known by its number *and* the time it began, for numbers come again
 """
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,13 +47,17 @@ def boot_id() -> str:
     return (PROC / "sys/kernel/random/boot_id").read_text().strip()
 
 
-def families(pids: Collection[int]) -> set[int]:
+def parents() -> dict[int, int]:
+    """The parent of every process that there is."""
+    found = ((number, _stat(number)) for number in _numbers())
+    return {number: int(fields[_PARENT_FIELD]) for number, fields in found if fields}
+
+
+def families(pids: Collection[int], parents: Mapping[int, int]) -> set[int]:
     """These processes, their children, the children of those, and so on."""
     children: dict[int, list[int]] = {}
-    for number in _numbers():
-        fields = _stat(number)
-        if fields is not None:
-            children.setdefault(int(fields[_PARENT_FIELD]), []).append(number)
+    for number, parent in parents.items():
+        children.setdefault(parent, []).append(number)
     found: set[int] = set()
     open_ends = list(pids)
     while open_ends:

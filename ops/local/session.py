@@ -18,7 +18,7 @@ from services.runtime.clock import MonotonicClock, monotonic
 
 READY_WITHIN = timedelta(seconds=60)
 """How long it may take, once all processes run, until calls go through all of them."""
-_PAUSE = 0.1
+_PAUSE = 0.2
 
 Gate = Callable[[], Awaitable[str]]
 """Says what is still missing before calls go through; empty if nothing is."""

@@ -1,0 +1,180 @@
+"""One platform on real parts: what it says of itself, and that whatever dies comes back."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mesh.topology import load
+from ops.local import leftovers, record
+from ops.local.home import Home, HomeError, NotRunningError
+from ops.local.operate import StartError
+from ops.local.plan import EDGE_ID, MESH_ID, POSTGRES, VALKEY, Options, instance_id, proxy_of
+from ops.local.platform import Platform
+from services.catalog import SERVICES
+from tests.stack.platform.waiting import until
+
+PROCESSES = (
+    POSTGRES,
+    VALKEY,
+    MESH_ID,
+    EDGE_ID,
+    *(instance_id(row.name) for row in SERVICES),
+    *(proxy_of(instance_id(row.name)) for row in SERVICES),
+)
+
+
+async def test_every_instance_is_healthy_and_in_sync_behind_its_own_proxy(platform: Platform) -> None:
+    status = await platform.wait_healthy()
+    assert {one.service for one in status.instances} == {*(row.name for row in SERVICES), "edge"}
+    assert all(one.healthy and one.sidecar_in_sync for one in status.instances)
+    assert {name: one.objective_p95_ms for name, one in status.services.items()} == {
+        row.name: row.objective_p95 / timedelta(milliseconds=1) for row in SERVICES
+    }
+    assert status.stage == "ready"
+
+
+async def test_the_platform_is_small(platform: Platform) -> None:
+    status = await platform.status()
+    instances = sum(one.pss_mib for one in status.instances)
+    others = sum(one.pss_mib for one in status.processes)
+    assert 0 < others < instances
+    assert instances + others < status.pss_mib
+    assert status.pss_mib < 1.2 * 1024
+
+
+async def test_a_measured_latency_comes_from_the_proxies(platform: Platform) -> None:
+    # The status itself asks storage through the edge, so there was a call before this one.
+    await platform.status()
+    measured = (await platform.status()).services["storage"].p95_ms
+    assert measured is not None
+    assert measured > 0
+
+
+async def test_all_of_it_is_for_its_owner_only(platform: Platform) -> None:
+    open_ones = [
+        path
+        for path in platform.home.root.rglob("*")
+        if path.is_dir() and not path.is_symlink() and path.stat().st_mode & 0o077
+    ]
+    assert not open_ones
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+async def test_what_is_killed_comes_back_by_itself(platform: Platform, name: str) -> None:
+    restarts = platform.restarts(name)
+    pid = platform.kill(name)
+    await until(lambda: platform.restarts(name) > restarts)
+    await platform.wait_healthy()
+    assert platform.processes()[name] != pid
+
+
+async def test_no_process_is_missing_from_the_test_above(platform: Platform) -> None:
+    await platform.wait_healthy()
+    assert set(platform.processes()) == set(PROCESSES)
+
+
+async def test_a_frozen_service_is_seen_and_well_again_when_it_thaws(platform: Platform) -> None:
+    name = instance_id("query")
+    await platform.wait_healthy()
+    platform.freeze(name)
+    try:
+        status = await platform.status(weigh=False)
+    finally:
+        platform.thaw(name)
+    sick = [one for one in status.instances if not one.healthy]
+    assert [one.id for one in sick] == [name]
+    assert sick[0].sidecar_in_sync
+    assert "does not answer" in sick[0].detail
+    await platform.wait_healthy()
+
+
+async def test_a_service_that_was_stopped_stays_so_until_it_is_started(platform: Platform) -> None:
+    name = instance_id("analyse")
+    await platform.wait_healthy()
+    await platform.stop_process(name)
+    status = await platform.status(weigh=False)
+    assert [one.id for one in status.instances if not one.healthy] == [name]
+    await platform.start_process(name)
+    await platform.wait_healthy()
+
+
+async def test_a_second_start_of_the_same_home_is_refused_and_harms_nothing(platform: Platform) -> None:
+    before = platform.processes()
+    with pytest.raises(HomeError, match=r"already runs in .*: look at it with `reverie status`"):
+        await Platform.start(platform.home)
+    assert platform.processes() == before
+
+
+async def test_a_platform_that_is_killed_leaves_nothing_and_starts_again_beside_another(
+    platform: Platform,
+) -> None:
+    async with Platform.temporary() as other:
+        endpoint = other.endpoint
+        assert not {*endpoint.public, *endpoint.operator} & {
+            *platform.endpoint.public,
+            *platform.endpoint.operator,
+        }
+        await platform.wait_healthy()
+
+        other.kill_supervisor()
+        await until(lambda: not leftovers.remaining(other.home))
+        with pytest.raises(NotRunningError, match=r"the supervisor of .* was killed"):
+            await other.status()
+        await platform.wait_healthy()
+
+        again = await Platform.start(other.home)
+        assert again.endpoint == endpoint
+        with pytest.raises(StartError, match=f"port {port_of(platform)} is taken .* --port 0"):
+            async with Platform.temporary(Options(port=port_of(platform))):
+                pytest.fail("two platforms on one port")
+        await again.stop()
+        assert not leftovers.remaining(other.home)
+        with pytest.raises(NotRunningError):
+            _ = again.endpoint
+        with pytest.raises(NotRunningError):
+            await again.stop()
+
+
+def port_of(platform: Platform) -> int:
+    return load(platform.home.topology).edges[0].public_port
+
+
+async def test_a_start_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
+    home = Home(tmp_path / "h")
+    starting = asyncio.create_task(Platform.start(home, Options(port=0, operator_port=0)))
+    await until(lambda: POSTGRES in alive(home))
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert not leftovers.remaining(home)
+
+
+async def test_a_temporary_platform_ends_with_the_program_that_started_it() -> None:
+    program = (
+        "import asyncio\n"
+        "from ops.local.platform import Platform\n"
+        "async def main():\n"
+        "    async with Platform.temporary(report=lambda line: print(line, flush=True)) as platform:\n"
+        "        pass\n"
+        "asyncio.run(main())\n"
+    )
+    with tempfile.TemporaryDirectory(prefix="reverie-t-") as place:
+        owner = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, env={**os.environ, "TMPDIR": place}
+        )
+        try:
+            await until(lambda: any(POSTGRES in alive(Home(root)) for root in Path(place).iterdir()))
+        finally:
+            owner.kill()
+            await owner.wait()
+        await until(lambda: not list(Path(place).iterdir()))
+
+
+def alive(home: Home) -> dict[str, object]:
+    found = record.load(home.state)
+    return {**found.alive} if found else {}
