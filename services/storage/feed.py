@@ -3,8 +3,7 @@
 All functions read in the snapshot of the connection that they are given.
 """
 
-import asyncio
-import io
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -120,26 +119,25 @@ async def cosines(connection: "Connection", owner: UUID, model: int, vector: byt
     return Cosines(np.frombuffer(ids or b"", "S16"), np.frombuffer(values or b"", ">f4").astype(np.float32))
 
 
-async def with_vectors(connection: "Connection", owner: UUID, model: int, segment: Segment) -> Segment:
-    """Return a segment of this snapshot, which nobody else has, with all vectors of a model."""
+async def vectors(
+    connection: "Connection", owner: UUID, model: int, dimensions: int
+) -> AsyncIterator[Vectors]:
+    """Read all vectors of an owner, some at a time."""
     last = _NO_ID
     while True:
-        buffer = io.BytesIO()
+        data = bytearray()
+
+        async def take(chunk: bytes, to: bytearray = data) -> None:
+            to += chunk
+
         await connection.copy_from_query(
-            queries.text("copy_vectors"),
-            owner,
-            model,
-            last,
-            VECTORS_AT_A_TIME,
-            output=buffer,
-            format="binary",
+            queries.text("copy_vectors"), owner, model, last, VECTORS_AT_A_TIME, output=take, format="binary"
         )
-        vectors = Vectors.of_copy(buffer.getvalue(), segment.rows.dimensions)
-        if len(vectors):
-            segment = await asyncio.to_thread(segment.apply, Delta(segment.revision, vectors=vectors))
-            last = UUID(bytes=bytes(vectors.ids[-1]).ljust(16, b"\0"))
-        if len(vectors) < VECTORS_AT_A_TIME:
-            return segment
+        some = Vectors.of_copy(memoryview(data), dimensions)
+        yield some
+        if len(some) < VECTORS_AT_A_TIME:
+            return
+        last = UUID(bytes=bytes(some.ids[-1]).ljust(16, b"\0"))
 
 
 def _row(row: "asyncpg.Record") -> Row:

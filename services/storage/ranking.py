@@ -247,7 +247,9 @@ def _ranking(segment: Segment, scored: _Scored, may: Mask, places: Index, weight
         time=time,
         prior=prior,
         cosines=near,
-        lexical_ranks=_ranks(words, scored.words.scores[may & (scored.words.scores > 0)]),
+        lexical_ranks=_ranks(
+            np.where(words > 0, words, np.nan), scored.words.scores[may & (scored.words.scores > 0)]
+        ),
         vector_ranks=_ranks(near, scored.cosines[may & ~np.isnan(scored.cosines)]),
         matched=matched(scored.words, places, layout_of(segment, weights.words)),
         times=segment.rows.times[rows],
@@ -256,11 +258,10 @@ def _ranking(segment: Segment, scored: _Scored, may: Mask, places: Index, weight
 
 
 def _ranks(of_hits: npt.NDArray[np.float64], of_all: Floats) -> npt.NDArray[np.int64]:
-    """Return how many of all are better, plus 1; 0 for a hit that is not among them."""
+    """Return how many of all are better, plus 1; 0 for a hit that is NaN."""
     ascending = np.sort(of_all)
     better = len(ascending) - np.searchsorted(ascending, of_hits.astype(np.float32), side="right")
-    absent = np.isnan(of_hits) | (of_hits == 0)
-    return np.where(absent, 0, better + 1)
+    return np.where(np.isnan(of_hits), 0, better + 1)
 
 
 def _taken(ranking: Ranking, order: Index) -> Ranking:

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from services.storage.analyses import DIMENSIONS
 from services.storage.columns import Columns
 from services.storage.feed import Now, Since
 from services.storage.freshness import State
-from services.storage.segment import Segment
+from services.storage.segment import Delta, Segment
 
 if TYPE_CHECKING:
     from services.storage.database import Connection, Pool
@@ -36,6 +37,16 @@ LOAD_DELAY_SECONDS = 0.05
 _BYTES_BESIDE_VECTOR = 8
 
 
+@dataclass(slots=True, eq=False)
+class Loading:
+    """Vectors that are being loaded in the background.
+
+    It is never cancelled from outside: a COPY that is cut off leaves its connection waiting for a minute.
+    """
+
+    wanted: bool = True
+
+
 class Entry:
     """What is kept of one owner."""
 
@@ -46,8 +57,7 @@ class Entry:
         self.segment: Segment | None = None
         self.has_vectors = False
         """Whether the segment holds every vector there is of the model."""
-        self.loading: asyncio.Task[None] | None = None
-        """Loads vectors in the background."""
+        self.loading: Loading | None = None
         self._kind: tuple[int, bytes] | None = None
 
     def suits(self, now: Now) -> bool:
@@ -61,9 +71,9 @@ class Entry:
         self._kind = (now.model, now.state.lineage)
 
     def stop(self) -> None:
-        """End loading."""
+        """End loading, at its next step."""
         if self.loading is not None:
-            self.loading.cancel()
+            self.loading.wanted = False
             self.loading = None
 
 
@@ -156,6 +166,7 @@ class Segments:
         self._pause = pause
         # One at a time: each holds a connection and some MiB.
         self._room_to_load = asyncio.Semaphore(1)
+        self._tasks: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger("segments")
 
     @asynccontextmanager
@@ -217,38 +228,53 @@ class Segments:
             return None
         return await _somewhere(len(segment), lambda: segment.apply(delta))
 
+    async def settled(self) -> None:
+        """Wait until nothing is loaded any more."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     def _load_vectors_soon(self, entry: Entry) -> None:
         if entry.has_vectors or entry.loading is not None or not self._cache.has_room(entry):
             return
-        entry.loading = asyncio.create_task(self._load_vectors(entry))
+        entry.loading = Loading()
+        task = asyncio.create_task(self._load_vectors(entry, entry.loading))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _load_vectors(self, entry: Entry) -> None:
+    async def _load_vectors(self, entry: Entry, loading: Loading) -> None:
         try:
             await self._pause(LOAD_DELAY_SECONDS)
             async with self._room_to_load:
-                segment = await self._read_with_vectors(entry)
+                segment = await self._read_with_vectors(entry, loading)
             if segment is not None:
-                await self._adopt(entry, segment)
+                await self._adopt(entry, loading, segment)
         except ReverieError as error:
             self._log.warning("vectors were not loaded", reason=error.reason)
         finally:
-            if entry.loading is asyncio.current_task():
+            if entry.loading is loading:
                 entry.loading = None
 
-    async def _read_with_vectors(self, entry: Entry) -> Segment | None:
+    async def _read_with_vectors(self, entry: Entry, loading: Loading) -> Segment | None:
         """Read all of an owner in a snapshot of its own."""
+        if not loading.wanted:
+            return None
         async with self._pool.snapshot() as connection:
             now = await feed.now(connection, entry.owner)
             if now.empty or not entry.suits(now):
                 return None
             segment = await self._read(connection, entry.owner, now)
-            return await feed.with_vectors(connection, entry.owner, now.model, segment)
+            async for vectors in feed.vectors(connection, entry.owner, now.model, segment.rows.dimensions):
+                if not loading.wanted:
+                    return None
+                delta = Delta(now.state.revision, vectors=vectors)
+                segment = await _somewhere(len(segment), partial(segment.apply, delta))
+            return segment
 
-    async def _adopt(self, entry: Entry, segment: Segment) -> None:
+    async def _adopt(self, entry: Entry, loading: Loading, segment: Segment) -> None:
         """Put a segment with vectors in place of the one without, as soon as it is as new."""
         async with entry.lock, self._pool.snapshot() as connection:
             now = await feed.now(connection, entry.owner)
-            if now.empty or not entry.suits(now):
+            if now.empty or not entry.suits(now) or not loading.wanted:
                 return
             moved = await self._with_changes(connection, entry.owner, now, segment, vectors=True)
             if moved is not None:
