@@ -28,13 +28,17 @@ async def main() -> None:
         lease=timedelta(seconds=config.lease_seconds),
         niceness=config.niceness,
     )
+    stop = asyncio.Event()
     working = asyncio.create_task(worker.run())
+    # A worker that fails takes its process along: whoever watches it starts another.
+    working.add_done_callback(lambda _: stop.set())
 
     async def finish() -> None:
         worker.stop()
         await working
 
-    await serve(config, lambda _server: (), before_stop=finish)
+    metrics = (worker.numbers.attached, worker.numbers.gone, worker.numbers.failed)
+    await serve(config, lambda _server: (), before_stop=finish, metrics=metrics, stop=stop)
 
 
 def hints(config: AnalyseConfig) -> Hints:
