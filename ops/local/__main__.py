@@ -32,6 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     except (HomeError, PortTakenError, StartError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
+    except asyncio.CancelledError:
+        return 0
     finally:
         if leash and leash.slipped:
             home.remove()
@@ -39,6 +41,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _run(home: Home, options: Options, leash: "Leash | None") -> None:
+    this = asyncio.current_task()
+    assert this is not None
+    # Until there is a session, which stops in order, nothing runs yet that would have to.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     if leash:
         leash.watch()
     await operate(home, options, environ=os.environ, report=_say)

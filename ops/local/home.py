@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ ROOM_FOR_SOCKETS = 36
 """Bytes kept for what comes below the run directory: the longest is like `/analyse-a-0/egress.sock`."""
 VARIABLE = "REVERIE_HOME"
 _FORMAT = 1
+_LOCK = struct.Struct("hhqqi4x")
+"""The kernel's `struct flock`: kind, whence, start, length, process."""
+_WRITE_LOCK = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 _PARTS = ("log", "data", "secrets", "pki", "cache")
 
 
@@ -151,12 +155,13 @@ class Home:
 
     def endpoint(self) -> Endpoint:
         """Where the platform takes calls. NotRunningError if it does not."""
-        try:
-            return Endpoint.of_json(json.loads((self.root / "endpoint.json").read_bytes()))
-        except FileNotFoundError:
+        path = self.root / "endpoint.json"
+        # A supervisor that was killed could not take the file away.
+        if not (path.exists() and self.is_locked()):
             raise NotRunningError(
                 f"no platform runs in {self.root}: start it with `reverie up`, or name its home with --home"
-            ) from None
+            )
+        return Endpoint.of_json(json.loads(path.read_bytes()))
 
     def publish(self, endpoint: Endpoint | None) -> None:
         """Tell clients where to call; None: nowhere any more."""
@@ -171,11 +176,9 @@ class Home:
         if not self._lock_file.exists():
             return False
         with self._lock_file.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-            return False
+            # Asked, not tried: trying would keep a supervisor that starts this very moment from its lock.
+            answer = fcntl.fcntl(file, fcntl.F_OFD_GETLK, _WRITE_LOCK)
+        return bool(_LOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
     def refuse_if_locked(self) -> None:
         """HomeError, saying what to do, if a supervisor runs."""
@@ -190,7 +193,7 @@ class Home:
         """Hold the home as its only supervisor; the kernel lets go when the process ends, however it ends."""
         with self._lock_file.open("ab") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.fcntl(file, fcntl.F_OFD_SETLK, _WRITE_LOCK)
             except BlockingIOError:
                 self.refuse_if_locked()
                 raise HomeError(f"another command is busy with {self.root}: try again") from None

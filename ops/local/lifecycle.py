@@ -56,8 +56,8 @@ class Member:
     """STARTING: killed if not ready by then; BACKOFF: starts again; STOPPING: killed."""
     since: float = 0.0
     """When this phase began."""
-    failures: tuple[float, ...] = ()
-    """When it ended by itself, within the window of its policy."""
+    failures: int = 0
+    """How often in a row it ended by itself."""
     restarts: int = 0
     """How often it was started again after it ended by itself."""
     verdict: str = ""
@@ -217,7 +217,7 @@ def _want(state: State, names: tuple[str, ...], now: float) -> State:
     for name in names:
         state = state.change(name, wanted=True)
         if state[name].phase in {Phase.STOPPED, Phase.FAILED}:
-            state = state.enter(name, Phase.WAITING, now, failures=())
+            state = state.enter(name, Phase.WAITING, now, failures=0)
     return state
 
 
@@ -237,13 +237,13 @@ def _bury(spec: ProcessSpec, state: State, event: Exited, now: float) -> State:
         return state.enter(spec.name, Phase.WAITING if member.wanted else Phase.STOPPED, now)
     if spec.is_one_shot and event.well:
         return state.enter(spec.name, Phase.DONE, now)
-    oldest = now - spec.restart.window.total_seconds()
-    failures = (*(time for time in member.failures if time > oldest), now)
+    settled = member.phase is Phase.READY and now - member.since >= spec.restart.settled.total_seconds()
+    failures = 1 if settled else member.failures + 1
     reason = member.verdict or event.reason
-    if len(failures) >= spec.restart.attempts:
-        why = f"{reason} ({len(failures)} times within {spec.restart.window.total_seconds():.0f} s)"
+    if failures >= spec.restart.attempts:
+        why = f"{reason} ({failures} times in a row)"
         return state.enter(spec.name, Phase.FAILED, now, failures=failures, reason=why)
-    due = now + spec.restart.pause(len(failures)).total_seconds()
+    due = now + spec.restart.pause(failures).total_seconds()
     return state.enter(spec.name, Phase.BACKOFF, now, failures=failures, reason=reason, due=due)
 
 

@@ -40,6 +40,8 @@ async def look(home: Home, *, weigh: bool = True) -> Status:
     alive = found.alive if found else {}
     if found is None or not (alive or found.supervisor.is_alive()):
         raise NotRunningError(_why_not(home, found))
+    if not home.topology.exists():
+        raise NotRunningError(f"the platform in {home.root} is just starting: ask again in a second")
     form = topology.load(home.topology)
     view = _View(found, alive, weigh=weigh)
     proxies, instances, processes, analysis = await asyncio.gather(

@@ -15,14 +15,15 @@ class RestartPolicy:
     """What happens after a process ended by itself: it starts again, later each time, and not for ever."""
 
     attempts: int = 6
-    """How many failures within `window` are too many."""
-    window: timedelta = timedelta(seconds=60)
+    """How many failures in a row are too many."""
+    settled: timedelta = timedelta(seconds=5)
+    """After being ready for so long, an end is the first failure of a new row."""
     first: timedelta = timedelta(milliseconds=50)
-    """The pause after the first failure in `window`; each further one doubles it."""
+    """The pause after the first failure; each further one doubles it."""
     longest: timedelta = timedelta(seconds=5)
 
     def pause(self, failures: int) -> timedelta:
-        """How long to wait after that many failures, counted from 1."""
+        """How long to wait after that many failures in a row, counted from 1."""
         return min(self.first * (1 << min(failures - 1, 16)), self.longest)
 
 

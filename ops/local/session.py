@@ -6,7 +6,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
-from ops.local import control, lifecycle, procfs, record
+from ops.local import control, lifecycle, logs, procfs, record
 from ops.local.home import Endpoint, Home
 from ops.local.lifecycle import State
 from ops.local.process import ProcessSpec
@@ -19,6 +19,7 @@ from services.runtime.clock import MonotonicClock, monotonic
 READY_WITHIN = timedelta(seconds=60)
 """How long it may take, once all processes run, until calls go through all of them."""
 _PAUSE = 0.2
+_TRIM_EVERY = 30.0
 
 Gate = Callable[[], Awaitable[str]]
 """Says what is still missing before calls go through; empty if nothing is."""
@@ -59,11 +60,13 @@ class Session:
             loop.add_signal_handler(number, self.stop)
         running = asyncio.create_task(self._supervisor.run())
         starting = asyncio.create_task(self._start())
+        trimming = asyncio.create_task(self._trim_logs())
         async with control.served(self._home.control, self._supervisor):
             await asyncio.wait((running, starting), return_when=asyncio.FIRST_COMPLETED)
             if starting.done() and starting.exception():
                 self.stop()
             await running
+        trimming.cancel()
         if not starting.done():
             starting.cancel()
         elif error := starting.exception():
@@ -100,6 +103,13 @@ class Session:
             if not missing or self._clock() > deadline:
                 return missing
             await asyncio.sleep(_PAUSE)
+
+    async def _trim_logs(self) -> None:
+        """Keep the logs of processes that run for long from filling the disk."""
+        while True:
+            await asyncio.sleep(_TRIM_EVERY)
+            for name in self._supervisor.names:
+                await asyncio.to_thread(logs.trim, self._home.log_of(name))
 
     def _fail(self, culprit: str, why: str) -> None:
         if self._record.stage is Stage.STARTING:

@@ -168,11 +168,11 @@ async def test_a_temporary_platform_ends_with_the_program_that_started_it() -> N
             sys.executable, "-c", program, env={**os.environ, "TMPDIR": place}
         )
         try:
-            await until(lambda: any(POSTGRES in alive(Home(root)) for root in Path(place).iterdir()))
+            await until(lambda: any(POSTGRES in alive(Home(root)) for root in Path(place).glob("reverie-*")))
         finally:
             owner.kill()
             await owner.wait()
-        await until(lambda: not list(Path(place).iterdir()))
+        await until(lambda: not list(Path(place).glob("reverie-*")))
 
 
 def alive(home: Home) -> dict[str, object]:

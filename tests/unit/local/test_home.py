@@ -128,12 +128,29 @@ def test_only_one_holds_a_home(home: Home) -> None:
     assert not home.is_locked()
 
 
-def test_clients_find_what_was_published_and_nothing_afterwards(home: Home) -> None:
+def test_clients_find_what_was_published_while_somebody_supervises(home: Home) -> None:
     home.create()
     endpoint = Endpoint(("127.0.0.1:8443",), ("127.0.0.1:8444",), home.pki / "ca.pem", home.tenant())
-    home.publish(endpoint)
-    assert home.endpoint() == endpoint
-    assert mode(home.root / "endpoint.json") == 0o600
-    home.publish(None)
+    with home.lock():
+        home.publish(endpoint)
+        assert home.endpoint() == endpoint
+        assert mode(home.root / "endpoint.json") == 0o600
     with pytest.raises(NotRunningError, match="start it with `reverie up`"):
         home.endpoint()
+
+
+def test_clients_find_nothing_when_it_was_taken_back(home: Home) -> None:
+    home.create()
+    with home.lock():
+        home.publish(Endpoint((), (), home.pki, home.tenant()))
+        home.publish(None)
+        with pytest.raises(NotRunningError, match="start it with `reverie up`"):
+            home.endpoint()
+
+
+def test_looking_at_the_lock_keeps_nobody_from_taking_it(home: Home) -> None:
+    home.create()
+    assert not home.is_locked()
+    with home.lock():
+        assert home.is_locked()
+    assert not home.is_locked()
