@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from mesh.ordering import Conversation
-from mesh.snapshot import Snapshot
 from mesh.subscription import Request
+from mesh.wire import Snapshot
 from services.runtime.clock import WallClock, utc_now
 
 

@@ -12,9 +12,8 @@ No input or output, no clock: see `Conversation.advance`.
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
-from mesh.snapshot import Snapshot
 from mesh.subscription import Request, Response, Subscription, Sync
-from mesh.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, TYPES, Resource
+from mesh.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, TYPES, Resource, Snapshot
 
 LINGER = timedelta(seconds=60)
 """How long a cluster stays after the last route to it went: the longest time-out in the catalog."""
@@ -125,8 +124,8 @@ class Conversation:
 
     def _is_usable(self, resource: Resource) -> bool:
         """Whether the proxy can use every cluster that a listener or route needs."""
-        has = self.subscriptions[CLUSTER].has
-        return all(name in has and self._endpoints_of(name) not in self._cold for name in resource.needs)
+        holds = self.subscriptions[CLUSTER].holds
+        return all(holds(name) and self._endpoints_of(name) not in self._cold for name in resource.needs)
 
     def _endpoints_of(self, cluster: str) -> str | None:
         assert self._snapshot is not None

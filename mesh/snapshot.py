@@ -26,11 +26,9 @@ from mesh.resources import cluster, endpoint, listener, route
 from mesh.resources.endpoint import Condition
 from mesh.resources.tls import Credentials
 from mesh.topology import Edge, Instance, Topology, TopologyError
-from mesh.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
+from mesh.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource, Snapshot
 from services.catalog import Api, Service, Table, callees
 
-Snapshot = Mapping[str, Mapping[str, Resource]]
-"""By type and name."""
 Callees = Mapping[str, tuple[Api, ...]]
 
 _EDGE_LISTENERS = {listener.PUBLIC: rights.PUBLIC, listener.OPERATOR: rights.OPERATOR}

@@ -106,6 +106,11 @@ class Subscription:
         """Whether the proxy subscribes to a name."""
         return self._everything or name in self._names
 
+    def holds(self, name: str) -> bool:
+        """Whether the proxy accepted a resource and was not told since to remove it."""
+        leaving = self.under_way.removed if self.under_way is not None else ()
+        return name in self.has and name not in leaving
+
     def offer(
         self, wanted: Mapping[str, Resource], may_send: Gate = always, may_remove: Gate = always
     ) -> Response | None:
@@ -197,9 +202,10 @@ class Subscription:
 
     def _settle(self, answered: Response, error: str | None) -> None:
         self.under_way = None
-        # A removal can't be refused, whatever became of the rest.
-        for name in answered.removed:
-            self.has.pop(name, None)
+        # A refusal is never about a removal, but leaves open whether that was done: if not alone, repeat it.
+        if error is None or not answered.resources:
+            for name in answered.removed:
+                self.has.pop(name, None)
         for resource in answered.resources:
             if self.is_wanted(resource.name):
                 self._judge(resource, error, alone=len(answered.resources) == 1)

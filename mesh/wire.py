@@ -1,6 +1,6 @@
 """Resources as they travel: encoded once when they are built, joined into responses as they are."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
@@ -29,6 +29,10 @@ class Resource:
     """Clusters that the proxy must be able to use before it is told of this."""
     endpoints: str | None = None
     """Of a cluster: the name under which it asks for its endpoints, if it does."""
+
+
+Snapshot = Mapping[str, Mapping[str, Resource]]
+"""Everything that one proxy is to be told, by type and name."""
 
 
 def response(type_url: str, resources: Iterable[Resource], removed: Iterable[str], nonce: str) -> bytes:
