@@ -171,7 +171,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
     def _promise(self, context: Context, owner: Owner, committed: Iterable[Committed]) -> None:
         """Sends the token by which the caller's reads show these writes."""
         latest = max(committed, key=lambda each: each.owner_revision, default=None)
-        if latest is not None:
+        if latest is not None and latest.owner_revision:
             token = ConsistencyToken(latest.lineage, UUID(bytes=owner.owner), latest.owner_revision)
             context.set_trailing_metadata(((METADATA_KEY, self.tokens.consistency(token)),))
 

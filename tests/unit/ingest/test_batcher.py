@@ -1,0 +1,338 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from reverie.storage.v1.write_pb2 import WriteBatchRequest, WriteBatchResponse
+from services.ingest.batcher import Batcher, BatchNumbers
+from services.ingest.lane import MAX_ROWS, Committed, Operation
+from services.runtime import client, principal
+from services.runtime.errors import (
+    DeadlineTooShort,
+    InternalError,
+    Overloaded,
+    PeerUnavailable,
+    ReverieError,
+    StoreDown,
+    Unauthenticated,
+    UnknownOutcome,
+)
+from tests.unit.ingest.callers import INES
+from tests.unit.ingest.operations import operation, written
+from tests.unit.ingest.skipping import run
+
+
+class Storage:
+    """Answers each batch after a while, or as told."""
+
+    def __init__(self, takes: float = 0.01) -> None:
+        self.takes = takes
+        self.answers: list[Callable[[WriteBatchRequest], WriteBatchResponse] | Exception] = []
+        self.batches: list[tuple[float, int]] = []
+        self.requests: list[bytes] = []
+        self.at_once = 0
+        self.most_at_once = 0
+
+    async def send(self, request: WriteBatchRequest, seconds: float) -> WriteBatchResponse:
+        self.batches.append((now(), len(request.operations)))
+        self.requests.append(request.SerializeToString())
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.sleep(self.takes)
+        except TimeoutError:
+            raise PeerUnavailable from None
+        finally:
+            self.at_once -= 1
+        answer = self.answers.pop(0) if self.answers else written
+        if isinstance(answer, Exception):
+            raise answer
+        return answer(request)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def batcher(storage: Storage, **settings: Any) -> Batcher:
+    chosen: dict[str, Any] = {"lanes": 1, "bulk_lanes": 1, "queue_rows": 1000, "queue_bytes": 10**7}
+    return Batcher(storage.send, **chosen | settings)
+
+
+async def outcome(write: Awaitable[Committed]) -> Committed | ReverieError:
+    try:
+        return await write
+    except ReverieError as error:
+        return error
+
+
+def test_one_write_alone_waits_for_nobody() -> None:
+    async def main() -> None:
+        storage = Storage()
+        async with batcher(storage) as writes:
+            committed = await writes.write(operation(), 5)
+            assert committed.lineage == b"lineage"
+        assert storage.batches == [(0, 1)]
+
+    run(main())
+
+
+def test_many_writes_at_once_cost_few_batches() -> None:
+    async def main() -> None:
+        storage = Storage()
+        numbers = BatchNumbers()
+        async with batcher(storage, numbers=numbers) as writes:
+            await writes.write(operation(memory=0), 5)
+            await asyncio.gather(*(writes.write(operation(memory=at), 5) for at in range(MAX_ROWS + 100)))
+        assert [rows for _, rows in storage.batches] == [1, MAX_ROWS, 100]
+        assert storage.most_at_once == 1
+        assert 'reverie_ingest_batch_rows_count{sort="single"} 3' in list(numbers.rows.lines())
+
+    run(main())
+
+
+def test_lanes_share_no_owner_and_do_not_wait_for_each_other() -> None:
+    async def main() -> None:
+        storage = Storage()
+        lanes: dict[int, set[int]] = {}
+        async with batcher(storage, lanes=4) as writes:
+
+            async def of(owner: int) -> None:
+                for memory in range(3):
+                    await writes.write(operation(of=owner << 64, memory=memory), 5)
+
+            await asyncio.gather(*(of(owner) for owner in range(40)))
+        assert storage.most_at_once == 4
+        for request in storage.requests:
+            for owner in WriteBatchRequest.FromString(request).owners:
+                number = int.from_bytes(owner.owner[:8])
+                lanes.setdefault(number % 4, set()).add(number)
+        assert sorted(len(owners) for owners in lanes.values()) == [10, 10, 10, 10]
+
+    run(main())
+
+
+def test_a_bulk_write_does_not_delay_a_single_one() -> None:
+    async def main() -> None:
+        storage = Storage(takes=1)
+        async with batcher(storage) as writes:
+            with writes.bulk(b"o", 600, 1000, 30) as bulk:
+                answers = [bulk.submit(operation(memory=at)) for at in range(600)]
+                await asyncio.sleep(0.5)
+                await writes.write(operation(memory=1), 5)
+                assert now() == 1.5
+                outcomes = await asyncio.gather(*answers)
+            assert now() == 3
+        assert all(isinstance(each, Committed) for each in outcomes)
+
+    run(main())
+
+
+@pytest.mark.parametrize("failure", [UnknownOutcome(), PeerUnavailable()])
+def test_the_same_batch_is_sent_again_until_it_is_known_what_happened(failure: ReverieError) -> None:
+    async def main() -> None:
+        storage = Storage()
+        storage.answers = [failure, failure, failure]
+        async with batcher(storage) as writes:
+            first = asyncio.ensure_future(writes.write(operation(memory=1), 5))
+            await asyncio.sleep(0)
+            second = asyncio.ensure_future(writes.write(operation(memory=2), 5))
+            assert isinstance(await first, Committed)
+            assert isinstance(await second, Committed)
+        assert len(set(storage.requests[:4])) == 1
+        assert [rows for _, rows in storage.batches] == [1, 1, 1, 1, 1]
+
+    run(main())
+
+
+def test_each_caller_leaves_at_its_own_deadline_and_the_batch_at_the_latest() -> None:
+    async def main() -> None:
+        storage = Storage(takes=0)
+        storage.answers = [UnknownOutcome()] * 1000
+        left: dict[float, tuple[float, ReverieError | Committed]] = {}
+        async with batcher(storage) as writes:
+
+            async def caller(memory: int, seconds: float) -> None:
+                result = await outcome(writes.write(operation(memory=memory), seconds))
+                left[seconds] = now(), result
+
+            await asyncio.gather(*(caller(at, seconds) for at, seconds in enumerate((1.0, 3.0, 8.0))))
+        assert {seconds: at for seconds, (at, _) in left.items() if seconds < 8} == {1: 1, 3: 3}
+        assert 7 < left[8][0] <= 8
+        assert all(isinstance(result, UnknownOutcome) for _, result in left.values())
+        assert max(at for at, _ in storage.batches) > 7
+
+    run(main())
+
+
+def test_a_write_that_was_never_sent_did_not_happen() -> None:
+    async def main() -> None:
+        storage = Storage(takes=10)
+        async with batcher(storage) as writes:
+            first = asyncio.ensure_future(outcome(writes.write(operation(memory=1), 20)))
+            await asyncio.sleep(1)
+            second = await outcome(writes.write(operation(memory=2), 2))
+            assert now() == 3
+            assert isinstance(second, DeadlineTooShort)
+            assert isinstance(await first, Committed)
+        assert [rows for _, rows in storage.batches] == [1]
+
+    run(main())
+
+
+def test_a_write_that_hangs_ends_unknown_at_its_deadline() -> None:
+    async def main() -> None:
+        storage = Storage(takes=100)
+        async with batcher(storage) as writes:
+            assert isinstance(await outcome(writes.write(operation(), 2)), UnknownOutcome)
+            assert now() == 2
+            storage.takes = 0
+            assert isinstance(await outcome(writes.write(operation(), 2)), Committed)
+
+    run(main())
+
+
+def test_a_caller_that_is_cancelled_takes_nothing_from_the_others() -> None:
+    async def main() -> None:
+        storage = Storage(takes=1)
+        async with batcher(storage) as writes:
+            tasks = [asyncio.ensure_future(writes.write(operation(memory=at), 5)) for at in range(4)]
+            twin = asyncio.ensure_future(writes.write(operation(memory=1), 5))
+            await asyncio.sleep(0.5)
+            tasks[1].cancel()
+            tasks[2].cancel()
+            ended = await asyncio.gather(*tasks, twin, return_exceptions=True)
+        assert [type(each) for each in ended] == [
+            Committed,
+            asyncio.CancelledError,
+            asyncio.CancelledError,
+            Committed,
+            Committed,
+        ]
+        assert [rows for _, rows in storage.batches] == [4]
+
+    run(main())
+
+
+def test_a_plain_refusal_is_told_to_everyone_at_once() -> None:
+    async def main() -> None:
+        storage = Storage()
+        storage.answers = [StoreDown()]
+        async with batcher(storage) as writes:
+            told = await asyncio.gather(*(outcome(writes.write(operation(memory=at), 5)) for at in range(3)))
+        assert [type(each) for each in told] == [StoreDown] * 3
+        assert len(storage.batches) == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("failure", [ZeroDivisionError(), lambda _request: WriteBatchResponse()])
+def test_a_failure_of_ours_ends_its_batch_and_not_the_lane(
+    failure: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def main() -> None:
+        storage = Storage()
+        storage.answers = [failure]
+        async with batcher(storage) as writes:
+            assert isinstance(await outcome(writes.write(operation(), 5)), InternalError)
+            assert isinstance(await outcome(writes.write(operation(), 5)), Committed)
+
+    run(main())
+    assert "a batch failed" in capsys.readouterr().out
+
+
+def test_more_than_there_is_room_for_is_refused_with_a_delay() -> None:
+    async def main() -> None:
+        storage = Storage(takes=1)
+        async with batcher(storage, queue_rows=3) as writes:
+            tasks = [asyncio.ensure_future(writes.write(operation(memory=at), 5)) for at in range(3)]
+            await asyncio.sleep(0)
+            refused = await outcome(writes.write(operation(memory=9), 5))
+            assert isinstance(refused, Overloaded)
+            assert refused.retry_delay is not None
+            await asyncio.gather(*tasks)
+            assert isinstance(await outcome(writes.write(operation(memory=9), 5)), Committed)
+
+    run(main())
+
+
+def test_room_is_counted_in_bytes_too() -> None:
+    async def main() -> None:
+        async with batcher(Storage(), queue_bytes=1000) as writes:
+            assert isinstance(await outcome(writes.write(operation(size=2000), 5)), Overloaded)
+            assert isinstance(await outcome(writes.write(operation(size=500), 5)), Committed)
+            assert isinstance(await outcome(writes.write(operation(size=500), 5)), Committed)
+
+    run(main())
+
+
+def test_a_bulk_write_has_room_for_all_of_it_or_none() -> None:
+    async def main() -> None:
+        async with batcher(Storage(), queue_rows=100) as writes:
+            with writes.bulk(b"o", 60, 1, 5), pytest.raises(Overloaded), writes.bulk(b"o", 60, 1, 5):
+                pass
+            with writes.bulk(b"o", 100, 1, 5):
+                pass
+
+    run(main())
+
+
+def test_items_of_a_bulk_write_tell_apart_what_was_sent_and_what_was_not() -> None:
+    async def main() -> None:
+        storage = Storage(takes=2)
+        async with batcher(storage) as writes:
+            with writes.bulk(b"o", 900, 1, 3) as bulk:
+                told = await asyncio.gather(*(bulk.submit(operation(memory=at)) for at in range(900)))
+            assert now() == 3
+        kinds = [type(each) for each in told]
+        assert kinds[:256] == [Committed] * 256
+        assert kinds[256:512] == [UnknownOutcome] * 256
+        assert kinds[512:] == [DeadlineTooShort] * 388
+
+    run(main())
+
+
+def test_a_bulk_write_that_is_given_up_leaves_nothing_waiting() -> None:
+    async def main() -> None:
+        storage = Storage(takes=1)
+        async with batcher(storage) as writes:
+            with writes.bulk(b"o", 900, 1, 30) as bulk:
+                for at in range(900):
+                    bulk.submit(operation(memory=at))
+                await asyncio.sleep(0.5)
+        assert [rows for _, rows in storage.batches] == [256]
+        assert now() == 1
+
+    run(main())
+
+
+def test_the_end_waits_until_every_batch_is_answered() -> None:
+    async def main() -> None:
+        storage = Storage(takes=1)
+        async with batcher(storage) as writes:
+            tasks = [asyncio.ensure_future(writes.write(operation(memory=at), 30)) for at in range(600)]
+            await asyncio.sleep(0.1)
+        assert now() == 3
+        assert {type(ended) for ended in await asyncio.gather(*tasks)} == {Committed}
+
+    run(main())
+
+
+def test_a_lane_acts_in_nobodys_name() -> None:
+    async def send(request: WriteBatchRequest, _seconds: float) -> WriteBatchResponse:
+        with pytest.raises(Unauthenticated):
+            client.forwarded()
+        return written(request)
+
+    async def main() -> None:
+        principal.enter(INES)
+        async with Batcher(send, lanes=1, bulk_lanes=1, queue_rows=9, queue_bytes=999) as writes:
+            await writes.write(operation(), 5)
+
+    run(main())
+
+
+def test_operations_know_their_size() -> None:
+    assert Operation(operation().owner, operation().change, b"x").size >= operation().change.ByteSize()
