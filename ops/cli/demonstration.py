@@ -19,7 +19,7 @@ from ops.cli.failures import COULD_NOT_RUN, CommandError
 from ops.cli.platform import plainly
 from ops.cli.tally import Report
 from ops.local import observe
-from ops.local.home import Home
+from ops.local.home import Endpoint, Home
 from ops.local.plan import Options
 from ops.local.platform import Platform
 from ops.local.status import Status
@@ -28,11 +28,11 @@ from reverie_client import Hit, Memory, Reverie
 USER = "ines"
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 QUESTIONS = (
-    "Where was the ring in the end?",
     "Why did we postpone the trip to Japan?",
-    "What did Tomás say about the boiler?",
-    "Who left the white camellias at the funeral?",
     "When did I start the Japanese course?",
+    "How many eggs go into the orange cake?",
+    "Who left the white camellias at the funeral?",
+    "Why did I give up pottery?",
 )
 DAY = datetime(2026, 2, 28, 12, tzinfo=UTC)
 """The last day of the file: 29 February comes round on it."""
@@ -129,7 +129,7 @@ def show(demonstration: Demonstration) -> None:
     console = printing.console()
     for report in demonstration.reports:
         for line in report.lines():
-            console.print(line, markup=False)
+            console.print(line, markup=False, soft_wrap=True)
     for answer in demonstration.answers:
         _show_answer(console, answer)
     _show_day(console, demonstration.memories)
@@ -146,7 +146,7 @@ def _show_answer(console: Console, answer: Answer) -> None:
     table = _table()
     for hit in answer.hits:
         why = printing.reasons(hit.explanation) if hit.explanation else ""
-        table.add_row(printing.when(hit.memory), _one_line(console, hit.memory))
+        table.add_row(printing.when(hit.memory), _in_short(console, hit.memory, lines=2))
         table.add_row("", Text(printing.shortened(why, _width(console)), "cyan"))
     console.print(table)
 
@@ -156,12 +156,14 @@ def _show_day(console: Console, memories: Sequence[Memory]) -> None:
     console.print(Text(f"On this day, {DAY:%-d} February {DAY.year}", "bold"))
     table = _table()
     for memory in memories:
-        table.add_row(printing.when(memory), _one_line(console, memory))
+        table.add_row(printing.when(memory), _in_short(console, memory, lines=2))
     console.print(table)
 
 
 def _show_end(console: Console, demonstration: Demonstration) -> None:
-    console.print(f"\nall of it took {demonstration.seconds:.1f} s; the platform goes on running\n")
+    started = f" ({demonstration.start_seconds:.1f} s to start)" if demonstration.start_seconds > 1 else ""
+    took = f"{demonstration.seconds:.1f} s{started}"
+    console.print(f"\nall of it took {took}; the platform goes on running\n", markup=False)
     for line in next_steps(demonstration.home):
         console.print(line, markup=False, soft_wrap=True)
 
@@ -169,28 +171,46 @@ def _show_end(console: Console, demonstration: Demonstration) -> None:
 def next_steps(home: Home) -> list[str]:
     """What to type next, with this home's own addresses."""
     endpoint = home.endpoint()
-    there = "" if home == Home.locate(None, {}) else f" --home {home.root}"
+    there = "" if home == Home.locate(None, os.environ) else f" --home {home.root}"
     return [
         "What to type next:",
         f'  reverie search --user {USER} "What colour did Pai paint the kitchen?" --why{there}',
         f"  reverie timeline --user {USER} --since 2025-10 --until 2025-10{there}",
         f'  reverie add --user {USER} "The lemon tree has its second flower."{there}',
         f"  reverie status{there}; reverie down{there}",
-        "From Python:",
-        "  import asyncio, pathlib, reverie_client",
-        "  async def main():",
-        f"      ca = pathlib.Path({str(endpoint.ca)!r})",
-        '      token = "…"  # reverie token --user ines' + there,
-        f"      async with reverie_client.connect({list(endpoint.public)}, ca=ca, token=token) as reverie:",
-        f"          async for hit in reverie.user({USER!r}).search('Who fixed the boiler?'):",
-        "              print(hit.memory.occurred.isoformat(), hit.memory.text)",
-        "  asyncio.run(main())",
+        "",
+        *snippets(endpoint, there),
     ]
 
 
-def _one_line(console: Console, memory: Memory) -> Text:
+def snippets(endpoint: Endpoint, there: str) -> list[str]:
+    """The same question from Python, by the client and by the generated stubs alone."""
+    edge = endpoint.public[0]
+    return [
+        f"From Python, after `reverie token --user {USER}{there} > token`:",
+        "  import asyncio, pathlib, reverie_client",
+        f"  ca, token = pathlib.Path({str(endpoint.ca)!r}), pathlib.Path('token')",
+        "  async def main():",
+        f"      async with reverie_client.connect([{edge!r}], ca=ca, token=token) as reverie:",
+        f"          async for hit in reverie.user({USER!r}).search('Who fixed the boiler?', limit=3):",
+        "              print(hit.memory.occurred.isoformat(), hit.memory.text)",
+        "  asyncio.run(main())",
+        "",
+        "With the stubs alone, as in any language that has gRPC:",
+        "  import grpc, pathlib",
+        "  from reverie.query.v1 import query_pb2, query_pb2_grpc",
+        f"  ca, token = pathlib.Path({str(endpoint.ca)!r}).read_bytes(), pathlib.Path('token').read_text()",
+        f"  channel = grpc.secure_channel({edge!r}, grpc.ssl_channel_credentials(ca))",
+        f"  question = query_pb2.SearchMemoriesRequest(parent='users/{USER}', query='Who fixed the boiler?')",
+        "  stub = query_pb2_grpc.QueryServiceStub(channel)",
+        "  print(stub.SearchMemories(question, metadata=[('authorization', f'Bearer {token.strip()}')]))",
+    ]
+
+
+def _in_short(console: Console, memory: Memory, *, lines: int) -> Text:
     speaker = f"{memory.source.speaker}: " if memory.source and memory.source.speaker else ""
-    return Text(printing.shortened(f"{speaker}{memory.text}", _width(console)))
+    # Lines break at words, so each holds a little less than its width.
+    return Text(printing.shortened(f"{speaker}{memory.text}", lines * _width(console) - 8 * (lines - 1)))
 
 
 def _width(console: Console) -> int:
@@ -201,5 +221,5 @@ def _width(console: Console) -> int:
 def _table() -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="green", no_wrap=True, min_width=len("30 Sep 2025 18:20"))
-    table.add_column(no_wrap=True)
+    table.add_column()
     return table

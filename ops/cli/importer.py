@@ -49,7 +49,7 @@ def open_source(file: Path | None, format_name: str, user: str) -> Source:
     stream = file.open("rb")
     size = file.stat().st_size
     entries = _closing(stream, jsonl.read(stream, user, now))
-    return Source(str(file), [(user, entries)], lambda: _read_so_far(stream, size))
+    return Source(_typed(file), [(user, entries)], lambda: _read_so_far(stream, size))
 
 
 def run(home: Path | None, source: Source, *, batch: int, wait: bool) -> Report:
@@ -135,7 +135,13 @@ def _locomo(path: Path, prefix: str) -> Source:
             yield entry
 
     parts = [(user, counted(entries)) for user, entries in conversations]
-    return Source(str(path), parts, lambda: read / max(1, total))
+    return Source(_typed(path), parts, lambda: read / max(1, total))
+
+
+def _typed(file: Path) -> str:
+    """The path, from where the command was typed if the file lies below it."""
+    here = Path.cwd()
+    return str(file.relative_to(here) if file.is_relative_to(here) else file)
 
 
 def _closing(stream: BinaryIO, entries: Iterator[Entry]) -> Iterator[Entry]:
