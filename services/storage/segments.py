@@ -101,6 +101,10 @@ class SegmentCache:
         entry.segment, entry.has_vectors = segment, has_vectors
         if self._entries.get(entry.owner) is not entry:
             return
+        if segment.nbytes > self.most_bytes:
+            self.evicted.add()
+            self.drop(entry.owner)
+            return
         self._resize(entry.owner, segment.nbytes)
         while self._total > self.most_bytes:
             self.evicted.add()

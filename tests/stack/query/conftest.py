@@ -44,7 +44,8 @@ class Words:
             for term in question_terms(text):
                 row[term.hash % self.dimensions] += 1
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+        unit: Numbers = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+        return unit
 
 
 class Issuer:
