@@ -31,8 +31,10 @@ class Conversation:
         }
         self._linger = linger.total_seconds()
         self._snapshot: Snapshot | None = None
-        self._cold: dict[str, str | None] = {}
-        """Endpoints of clusters that are not warm yet, with the nonce of the response that brings them."""
+        self._warm: set[str] = set()
+        """Endpoints that were accepted on this stream, after their clusters were: those can be used."""
+        self._warming: set[str] = set()
+        """Endpoints in the response under way, less those of clusters that were sent after it."""
         self._unused_since: float | None = None
         """When listeners and routes came into a state that uses only wanted clusters."""
 
@@ -41,7 +43,7 @@ class Conversation:
         subscription = self.subscriptions[kind]
         first = not subscription.asked
         if kind == ENDPOINT:
-            self._warm(subscription.under_way, request)
+            self._note_answer(subscription.under_way, request)
         subscription.receive(request)
         if kind == ENDPOINT and first:
             # Whether a cluster of it waits for endpoints is not known after a reconnect; if so, they warm it.
@@ -100,37 +102,34 @@ class Conversation:
         response = subscription.offer(wanted, may_remove=lambda _: lingered)
         if response is None:
             return None
-        endpoints = [resource for resource in response.resources if resource.endpoints]
-        self.subscriptions[ENDPOINT].owe(resource.endpoints for resource in endpoints if resource.endpoints)
+        sent = {resource.name: resource.endpoints for resource in response.resources if resource.endpoints}
+        self.subscriptions[ENDPOINT].owe(sent.values())
         # A changed cluster serves on as it was until the new one is warm; only a new one can't be used.
-        fresh = (resource.endpoints for resource in endpoints if resource.name not in subscription.has)
-        self._cold.update((name, None) for name in fresh if name)
+        fresh = {endpoints for name, endpoints in sent.items() if name not in subscription.has}
+        self._warm -= fresh
+        self._warming -= fresh
         return response
 
     def _endpoints(self, wanted: Mapping[str, Resource]) -> Response | None:
         unused = self._is_settled(CLUSTER)
         response = self.subscriptions[ENDPOINT].offer(wanted, may_remove=lambda _: unused)
         if response is not None:
-            for resource in response.resources:
-                if resource.name in self._cold:
-                    self._cold[resource.name] = response.nonce
+            self._warming = {resource.name for resource in response.resources}
         return response
 
-    def _warm(self, answered: Response | None, request: Request) -> None:
+    def _note_answer(self, answered: Response | None, request: Request) -> None:
         """Endpoints that were sent after their cluster, and accepted, make it usable."""
-        if answered is None or request.nonce != answered.nonce or request.error is not None:
-            return
-        self._cold = {name: nonce for name, nonce in self._cold.items() if nonce != answered.nonce}
+        if answered is not None and request.nonce == answered.nonce and request.error is None:
+            self._warm |= self._warming
 
     def _is_usable(self, resource: Resource) -> bool:
         """Whether the proxy can use every cluster that a listener or route needs."""
-        holds = self.subscriptions[CLUSTER].holds
-        return all(holds(name) and self._endpoints_of(name) not in self._cold for name in resource.needs)
+        return all(self._holds(name) for name in resource.needs)
 
-    def _endpoints_of(self, cluster: str) -> str | None:
+    def _holds(self, cluster: str) -> bool:
         assert self._snapshot is not None
-        resource = self._snapshot[CLUSTER].get(cluster)
-        return resource.endpoints if resource else None
+        endpoints = self._snapshot[CLUSTER][cluster].endpoints
+        return self.subscriptions[CLUSTER].holds(cluster) and (endpoints is None or endpoints in self._warm)
 
     def _still_unused(self, now: float) -> float | None:
         if not self.is_open():

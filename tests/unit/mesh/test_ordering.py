@@ -260,6 +260,18 @@ def test_a_cluster_that_was_warming_when_the_stream_broke_gets_its_endpoints() -
     assert stream.envoy.warming == {}
 
 
+def test_a_cluster_that_is_being_removed_can_not_be_used_although_it_is_wanted_again() -> None:
+    stream = Stream()
+    stream.settled(snapshot({"x": 1}))
+    stream.envoy.now = LINGER
+    stream.conversation.want(snapshot({}))
+    assert stream.speak() == [CLUSTER]
+    stream.conversation.want(snapshot({"x": 1}, ["x"]))
+    assert stream.speak() == []
+    assert stream.settle() == [CLUSTER, ENDPOINT, ROUTE]
+    assert stream.envoy.routes["out"].needs == {"x"}
+
+
 def test_an_unknown_proxy_is_told_nothing_and_keeps_what_it_has() -> None:
     stream = Stream()
     stream.settled(snapshot({"x": 1}, ["x"]))
