@@ -65,6 +65,9 @@ def up(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Start the platform on this machine. Without --detach: stay, show the logs, stop it at Ctrl-C."""
+    if not detach:
+        # This process becomes the supervisor; see ops/local/background.py. Before gRPC is loaded.
+        os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     from ops.local.plan import Options
 
     place = _locate(home)

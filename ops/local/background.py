@@ -1,6 +1,7 @@
 """Starts a supervisor as a process of its own, and waits until its platform is ready."""
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,9 @@ SUPERVISOR = "supervisor"
 """The name of its log."""
 START_WITHIN = timedelta(seconds=420)
 """Longer than the supervisor itself waits for anything: it knows better what is wrong."""
+GRPC = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
+"""For the environment of a supervisor before it loads gRPC: its children don't use it before they exec, and
+gRPC complains of every fork that its threads did not pause for."""
 _ERROR = "error: "
 _PAUSE = 0.05
 
@@ -68,6 +72,7 @@ def _spawn(home: Home, options: Options, *, on_leash: bool) -> "subprocess.Popen
             stdin=subprocess.PIPE if on_leash else subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            env={**os.environ, **GRPC},
             start_new_session=True,
         )
 

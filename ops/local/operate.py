@@ -1,7 +1,6 @@
 """Brings a home to life: keys, certificates, ports and files first, then a session of all its processes."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,8 +33,6 @@ async def operate(
     StartError if it did not get ready, HomeError if the home can't be used or already runs, PortTakenError
     if a port that was asked for is in use. To be called in the main thread of a process of its own.
     """
-    # gRPC asks threads to pause at every fork, which they don't; our children never use it before they exec.
-    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     home.create()
     with home.lock():
         if left := await leftovers.end(home):

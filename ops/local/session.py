@@ -16,7 +16,7 @@ from ops.local.spawn import Child, Spawner
 from ops.local.supervisor import Supervisor
 from services.runtime.clock import MonotonicClock, monotonic
 
-READY_WITHIN = timedelta(seconds=60)
+READY_WITHIN = timedelta(seconds=30)
 """How long it may take, once all processes run, until calls go through all of them."""
 _PAUSE = 0.2
 _TRIM_EVERY = 30.0
