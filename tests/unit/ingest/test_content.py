@@ -1,6 +1,6 @@
 from datetime import UTC, date, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reverie.memory.v1.memory_pb2 import Memory
@@ -18,6 +18,7 @@ def filled(memory: Memory) -> Content:
 
 
 @given(accepted())
+@settings(max_examples=50)
 def test_what_the_client_said_is_kept(memory: Memory) -> None:
     kept = filled(memory).memory
     kept.kind = memory.kind

@@ -11,6 +11,8 @@ from services.ingest.content import complete
 from services.ingest.fingerprint import fingerprint
 from tests.unit.ingest.memories import accepted, plain
 
+few = settings(max_examples=40)
+
 
 def completed(memory: Memory) -> Memory:
     copy = Memory()
@@ -39,7 +41,7 @@ def told(memory: Memory) -> bytes:
 
 
 @given(accepted(), accepted(), st.sets(st.sampled_from(sorted(Memory.DESCRIPTOR.fields_by_name))))
-@settings(max_examples=50)
+@few
 def test_memories_have_one_fingerprint_exactly_if_they_say_the_same(
     one: Memory, other: Memory, shared: set[str]
 ) -> None:
@@ -54,6 +56,7 @@ def test_memories_have_one_fingerprint_exactly_if_they_say_the_same(
 
 
 @given(accepted(), st.randoms(use_true_random=False))
+@few
 def test_the_order_of_fields_on_the_wire_does_not_count(memory: Memory, random: Any) -> None:
     names = [field.name for field, _ in memory.ListFields()]
     random.shuffle(names)
@@ -69,6 +72,7 @@ def test_the_order_of_fields_on_the_wire_does_not_count(memory: Memory, random: 
 
 
 @given(accepted())
+@few
 def test_what_a_client_cannot_set_does_not_count(memory: Memory) -> None:
     dressed = Memory()
     dressed.CopyFrom(memory)
