@@ -177,7 +177,8 @@ class Plan:
         return ProcessSpec(
             name=MIGRATE,
             argv=(sys.executable, "-m", "services.storage.migrate"),
-            env=self._database(),
+            # Whose vectors answer, so which analyses become due.
+            env={**self._database(), "REVERIE_EMBEDDER": self._options.embedder},
             depends_on=(POSTGRES,),
             start_within=timedelta(seconds=300),
             # What a database refuses once it refuses again.

@@ -36,7 +36,11 @@ class Command:
     async def __call__(self, *arguments: str, **environment: str) -> Printed:
         """Types a command and waits for its end."""
         process = await self.start(*arguments, environment=environment)
-        stdout, stderr = await asyncio.wait_for(process.communicate(), timeout=120)
+        try:
+            stdout, stderr = await asyncio.wait_for(process.communicate(), timeout=90)
+        except TimeoutError:
+            process.kill()
+            raise
         assert process.returncode is not None
         return Printed(process.returncode, stdout.decode(), stderr.decode())
 
