@@ -321,7 +321,8 @@ def _bad_request(violations: tuple[Violation, ...]) -> error_details_pb2.BadRequ
 
 def _by_code(error: grpc.aio.AioRpcError) -> ReverieError:
     code, said = error.code(), error.details() or ""
-    if code == Code.UNAVAILABLE:
+    if code in {Code.UNAVAILABLE, Code.CANCELLED}:
+        # A server that stops cancels what just arrived.
         return PeerUnavailable(said)
     if code == Code.DEADLINE_EXCEEDED:
         return DeadlineExceeded(said)

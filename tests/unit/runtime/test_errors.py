@@ -90,6 +90,7 @@ def test_the_message_about_many_fields_names_three() -> None:
     ("code", "details", "kind"),
     [
         (grpc.StatusCode.UNAVAILABLE, "no healthy upstream", PeerUnavailable),
+        (grpc.StatusCode.CANCELLED, "CANCELLED", PeerUnavailable),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "", errors.DeadlineExceeded),
         (grpc.StatusCode.UNAUTHENTICATED, "Jwt is expired", errors.Unauthenticated),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "Sent message larger than max (9 vs. 5)", TooLarge),
