@@ -6,6 +6,7 @@ ever cancelled: when time is up the connection is dropped, and nobody knows what
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
@@ -50,11 +51,12 @@ async def commit(
     try:
         rows = await _within(connection, connection.fetch(query, *arguments), seconds)
     except asyncpg.PostgresError as failure:
-        raise _meaning(failure) from failure
-    except (OSError, asyncpg.InterfaceError) as failure:
+        raise meaning(failure) from failure
+    except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as failure:
         raise UnknownOutcome from failure
     finally:
-        connection.remove_log_listener(warnings)
+        with suppress(asyncpg.InterfaceError):  # the pool has taken a broken connection back already
+            connection.remove_log_listener(warnings)
     if warnings.heard:
         connection.terminate()
         raise UnknownOutcome
@@ -74,7 +76,8 @@ async def _within(connection: "Connection", work: Coroutine[Any, Any, Value], se
     return task.result()
 
 
-def _meaning(failure: asyncpg.PostgresError) -> Exception:
+def meaning(failure: asyncpg.PostgresError) -> Exception:
+    """What a failure of a statement that commits says about the commit; itself if it is a fault of ours."""
     state = failure.sqlstate or ""
     if state.startswith(_DATA):
         return RefusedError(failure)

@@ -52,6 +52,11 @@ _DOWN = ("08", "25006", "40", "53", "57", "58")
 """SQLSTATEs, or classes of them, that say: not now. 25006: it is no primary. 57: shut down, or cancelled."""
 
 
+# The driver's internal error is what a second statement meets on a connection that has just died.
+FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver raises when the database fails, or refuses."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where the database is, and how to get in."""
@@ -106,10 +111,11 @@ class Pool:
         """A connection for a while. Failures of the database come out as StoreDown or StoreFull."""
         with failures():
             connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
-            try:
+        try:
+            with failures():
                 yield connection
-            finally:
-                await self._pool.release(connection)
+        finally:
+            await self._pool.release(connection)
 
     @asynccontextmanager
     async def snapshot(self) -> "AsyncIterator[Connection]":
@@ -186,7 +192,7 @@ def failures() -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
+    except FAILURES as failure:
         error = error_of(failure)
         if error is None:
             raise
@@ -195,9 +201,7 @@ def failures() -> Iterator[None]:
 
 def error_of(failure: BaseException) -> ReverieError | None:
     """The error behind a failure; None if it is a fault of ours or of the data."""
-    if isinstance(failure, asyncpg.DataError) or not isinstance(
-        failure, OSError | TimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError
-    ):
+    if not isinstance(failure, FAILURES):
         return None
     if not isinstance(failure, asyncpg.PostgresError):
         return StoreDown()

@@ -1,27 +1,22 @@
 """What tests with real processes share: one PostgreSQL server, and a fresh database for each test."""
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from itertools import count
-from pathlib import Path
 
 import pytest_asyncio
 
 from ops.local.postgres import DATABASE
 from services.storage.database import Address, Database
-from tests.stack.servers import Server, started
+from tests.stack.servers import Server, scratch, started
 
 
 @pytest_asyncio.fixture(scope="session")
 async def postgres() -> AsyncIterator[Server]:
     """The server that all tests share. A test that kills one starts its own: see `started`."""
-    # Not pytest's own directory: a socket's path has at most 107 bytes.
-    home = Path(tempfile.mkdtemp(prefix="reverie-pg-"))
-    server = await started(home)
-    yield server
-    server.stop()
-    shutil.rmtree(home)
+    with scratch() as home:
+        server = await started(home)
+        yield server
+        server.stop()
 
 
 _numbers = count(1)

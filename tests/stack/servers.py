@@ -1,9 +1,13 @@
 """Real servers for tests, and waiting for them."""
 
 import asyncio
+import os
+import shutil
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +91,20 @@ async def until(
             if limit.expired():
                 pytest.fail(f"not within {seconds} s: {what}")
             raise
+
+
+@contextmanager
+def scratch(prefix: str = "reverie-") -> Iterator[Path]:
+    """A directory for a while: in memory where there is such a place, as tests would mostly wait for syncs.
+
+    Its path is short, because a socket's has at most 107 bytes.
+    """
+    memory = Path("/dev/shm")
+    home = Path(tempfile.mkdtemp(prefix=prefix, dir=memory if os.access(memory, os.W_OK) else None))
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home)
 
 
 async def started(home: Path) -> Server:

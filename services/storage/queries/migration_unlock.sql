@@ -1,2 +1,2 @@
--- Lets others migrate.
+-- Lets others migrate: $1 the number of the lock.
 SELECT pg_advisory_unlock($1)

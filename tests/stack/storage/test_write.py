@@ -88,15 +88,15 @@ async def test_a_batch_has_at_most_one_operation_for_an_id(storage: Storage) -> 
 
 
 async def test_owners_in_opposite_orders_do_not_deadlock(storage: Storage) -> None:
-    users = [f"user{number}" for number in range(6)]
+    users = [f"user{number}" for number in range(60)]
 
     async def writer(order: list[str]) -> None:
-        for _ in range(25):
+        for _ in range(20):
             await storage.written(*(create(user) for user in order))
 
     await asyncio.gather(*(writer(users if side % 2 else users[::-1]) for side in range(4)))
     ((count,),) = await storage.sql("SELECT count(*) FROM memories")
-    assert count == 4 * 25 * len(users)
+    assert count == 4 * 20 * len(users)
 
 
 async def test_an_update_from_the_named_state_changes_the_memory(storage: Storage) -> None:

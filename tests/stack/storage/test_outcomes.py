@@ -1,0 +1,152 @@
+"""What a caller is told when the database fails it, and what is then true."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from ops.local.postgres import DATABASE
+from reverie.storage.v1 import write_pb2
+from services.runtime.errors import DeadlineTooShort, StoreDown, UnknownOutcome
+from services.storage.database import Address, Database
+from tests.stack.servers import Server, scratch, started, until
+from tests.stack.storage.harness import Storage, create, memory, owner_of
+from tests.stack.storage.relay import Relay
+
+WRITTEN = write_pb2.WRITE_STATUS_WRITTEN
+ALREADY_THERE = write_pb2.WRITE_STATUS_ALREADY_THERE
+
+
+@pytest_asyncio.fixture
+async def relay(address: Address) -> AsyncIterator[Relay]:
+    async with Relay.before(address.socket) as relay:
+        yield relay
+
+
+@pytest_asyncio.fixture
+async def relayed(relay: Relay, address: Address) -> AsyncIterator[Storage]:
+    """Storage behind the relay, connected."""
+    behind = Address(relay.directory, address.name, address.secrets)
+    async with Database.opened(behind) as database:
+        storage = Storage(database)
+        await storage.written(create("warm up"))
+        yield storage
+
+
+@pytest_asyncio.fixture(scope="module")
+async def own_server() -> AsyncIterator[Server]:
+    """A server that a test may kill or configure."""
+    with scratch() as home:
+        server = await started(home)
+        yield server
+        server.stop()
+
+
+async def test_a_commit_whose_answer_is_lost_is_unknown_and_repeats_as_the_first(
+    relay: Relay, relayed: Storage, storage: Storage
+) -> None:
+    one = create("ana", memory("written, but nobody heard"))
+    relay.cut_next_answer = True
+    with pytest.raises(UnknownOutcome):
+        await relayed.write(one)
+    assert relay.cuts == 1
+    first = await storage.get("ana", one.id)
+    again = await relayed.write(one)
+    assert [result.status for result in again.results] == [ALREADY_THERE]
+    assert again.results[0].memory.create_time == first.create_time
+    assert again.results[0].revision == first.revision
+    ((count,),) = await storage.sql("SELECT count(*) FROM memories WHERE owner = $1", owner_of("ana"))
+    assert count == 1
+
+
+async def test_a_database_that_hangs_costs_the_deadline_and_no_more(relay: Relay, relayed: Storage) -> None:
+    one = create("ana")
+    relay.hold_answers = True
+    with pytest.raises(UnknownOutcome):
+        await relayed.write(one, seconds=0.2)
+    assert relay.held
+    relay.hold_answers = False
+    again = await relayed.write(one)
+    assert again.results[0].status in {WRITTEN, ALREADY_THERE}
+
+
+async def test_a_caller_that_goes_away_does_not_cut_a_commit_short(
+    relayed: Storage, storage: Storage
+) -> None:
+    one = create("ana")
+    caller = asyncio.ensure_future(relayed.write(one))
+    await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await relayed.writes.finished()
+    assert await storage.get("ana", one.id)
+
+
+async def test_no_write_begins_without_time_for_it(storage: Storage) -> None:
+    with pytest.raises(DeadlineTooShort):
+        await storage.write(create("ana"), seconds=0.001)
+
+
+async def test_without_a_database_nothing_is_written_and_that_is_said(address: Address) -> None:
+    nowhere = Address(address.socket / "nowhere", address.name, address.secrets)
+    async with Database.opened(nowhere) as database:
+        storage = Storage(database)
+        with pytest.raises(StoreDown):
+            await storage.write(create("ana"))
+        with pytest.raises(StoreDown):
+            await storage.timeline("ana")
+
+
+async def test_every_acknowledged_write_survives_kill_9_of_the_database(own_server: Server) -> None:
+    address = Address(own_server.socket, DATABASE, own_server.secrets)
+    acknowledged = []
+    async with Database.opened(address) as database:
+        storage = Storage(database)
+
+        async def writer(user: str) -> None:
+            while True:
+                one = create(user)
+                try:
+                    await storage.written(one)
+                except (StoreDown, UnknownOutcome):
+                    return
+                acknowledged.append(one)
+
+        writers = [asyncio.ensure_future(writer(f"user{number}")) for number in range(4)]
+
+        async def enough() -> bool:
+            return len(acknowledged) > 200
+
+        await until(enough, "200 writes are acknowledged", every=0.005)
+        own_server.kill()
+        await asyncio.gather(*writers)
+        await own_server.start()
+        rows = await storage.sql("SELECT id FROM memories")
+    assert {one.id for one in acknowledged} <= {row[0] for row in rows}
+
+
+async def test_a_commit_that_did_not_wait_for_its_replica_is_unknown(own_server: Server) -> None:
+    """PostgreSQL calls it a success and warns; the row would be gone after a failover."""
+    await own_server.execute("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (nobody)'")
+    await own_server.execute("SELECT pg_reload_conf()")
+    address = Address(own_server.socket, DATABASE, own_server.secrets)
+    async with Database.opened(address) as database:
+        storage = Storage(database)
+        write = asyncio.ensure_future(storage.write(create("ana")))
+        connection = await own_server.connect()
+
+        async def waits() -> bool:
+            waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            return await connection.fetchval(waiting) is not None
+
+        await until(waits, "the commit waits for a replica")
+        await connection.execute(
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        )
+        with pytest.raises(UnknownOutcome):
+            await write
+        await connection.close()
+    await own_server.execute("ALTER SYSTEM RESET synchronous_standby_names")
+    await own_server.execute("SELECT pg_reload_conf()")

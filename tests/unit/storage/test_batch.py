@@ -1,0 +1,109 @@
+"""Batches: their shape, their order, their halves."""
+
+from uuid import UUID
+
+import pytest
+
+from reverie.storage.v1 import write_pb2
+from services.runtime.errors import InvalidArgument
+from services.storage.batch import Batch, Operation
+
+LOW, HIGH = UUID(int=1), UUID(int=2**127)
+TENANT = UUID(int=9)
+COLUMNS = {name: place for place, name in enumerate(Operation._fields, start=4)}
+
+
+def request(*changes: tuple[int, int, dict[str, object]]) -> write_pb2.WriteBatchRequest:
+    """Operations (owner, id, change) of two owners, the higher one first."""
+    return write_pb2.WriteBatchRequest(
+        owners=[
+            {"owner": owner.bytes, "tenant": TENANT.bytes, "user": user}
+            for owner, user in ((HIGH, "high"), (LOW, "low"))
+        ],
+        operations=[
+            {"owner_index": owner, "id": UUID(int=id_).bytes, **change} for owner, id_, change in changes
+        ],
+    )
+
+
+def create(text: str = "x", **fields: object) -> dict[str, object]:
+    memory = {"text": text, "occurred_at": {"seconds": 86_400, "nanos": 5_000}, **fields}
+    content = {"memory": memory, "terms": b"\1\0\0\0", "analyzer": 1}
+    return {"create": {"content": content, "fingerprint": b"f" * 32}}
+
+
+def column(batch: Batch, name: str) -> object:
+    return batch.arguments()[COLUMNS[name]]
+
+
+DELETE: dict[str, object] = {"delete": {}}
+
+
+def test_owners_are_sorted_and_operations_keep_their_order() -> None:
+    batch = Batch.of(request((0, 1, create()), (1, 2, create()), (0, 3, create())))
+    owners, tenants, users, *_ = batch.arguments()
+    assert owners == [LOW, HIGH]
+    assert tenants == [TENANT, TENANT]
+    assert users == ["low", "high"]
+    assert column(batch, "owner") == [2, 1, 2]
+    assert column(batch, "id") == [UUID(int=1), UUID(int=2), UUID(int=3)]
+
+
+def test_changes_are_listed_by_their_places_from_one() -> None:
+    change: dict[str, object] = {"update": {**create()["create"], "from_revision": 7}}  # type: ignore[dict-item]
+    change["update"].pop("fingerprint")  # type: ignore[attr-defined]
+    batch = Batch.of(request((0, 1, create()), (0, 2, DELETE), (0, 3, change)))
+    assert batch.arguments()[3] == [2, 3]
+    assert column(batch, "op") == [0, 2, 1]
+    assert column(batch, "from_revision") == [None, None, 7]
+
+
+def test_columns_without_any_value_are_left_out() -> None:
+    batch = Batch.of(request((0, 1, create()), (0, 2, create(language="en"))))
+    assert column(batch, "place") is None
+    assert column(batch, "language") == [None, "en"]
+
+
+def test_an_instant_is_in_microseconds_and_a_day_is_the_persons_own() -> None:
+    late = {"seconds": 86_399}
+    batch = Batch.of(
+        request(
+            (0, 1, create()),
+            (0, 2, create(occurred_at=late, occurred_utc_offset={"seconds": 3600})),
+            (0, 3, create(occurred_at=late, occurred_precision=2)),
+        )
+    )
+    assert column(batch, "occurred_at") == [86_400_000_005, 86_399_000_000, 86_399_000_000]
+    assert column(batch, "occurred_offset") == [None, 60, None]
+    assert column(batch, "local_day") == [102, 102, None]
+
+
+def test_halves_are_the_whole_and_know_their_owners() -> None:
+    batch = Batch.of(request((0, 1, create()), (0, 2, create()), (1, 3, create())))
+    first, second = batch.halves()
+    assert first.operations + second.operations == batch.operations
+    assert [place for place, _ in second.operations] == [1, 2]
+    assert [owner.user for owner in first.owners()] == ["high"]
+    assert [owner.user for owner in second.owners()] == ["low", "high"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "field"),
+    [
+        (request(), "operations"),
+        (request((0, 1, DELETE), (0, 1, DELETE)), "operations"),
+        (request((2, 1, DELETE)), "operations[0].owner_index"),
+        (request((0, 1, {})), "operations[0].change"),
+    ],
+)
+def test_a_batch_of_the_wrong_shape_is_refused(broken: write_pb2.WriteBatchRequest, field: str) -> None:
+    with pytest.raises(InvalidArgument) as wrong:
+        Batch.of(broken)
+    assert [one for one, _ in wrong.value.violations] == [field]
+
+
+def test_an_owner_listed_twice_is_refused() -> None:
+    twice = request((0, 1, DELETE))
+    twice.owners[1].owner = twice.owners[0].owner
+    with pytest.raises(InvalidArgument):
+        Batch.of(twice)
