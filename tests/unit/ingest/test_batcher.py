@@ -216,6 +216,38 @@ def test_a_caller_that_is_cancelled_takes_nothing_from_the_others() -> None:
     run(main())
 
 
+def test_a_caller_that_is_cancelled_before_its_turn_sends_nothing() -> None:
+    async def main() -> None:
+        storage = Storage(takes=1)
+        async with batcher(storage) as writes:
+            first = asyncio.ensure_future(writes.write(operation(memory=1), 5))
+            await asyncio.sleep(0.5)
+            second = asyncio.ensure_future(writes.write(operation(memory=2), 5))
+            await asyncio.sleep(0.1)
+            second.cancel()
+            await first
+        assert [rows for _, rows in storage.batches] == [1]
+
+    run(main())
+
+
+def test_a_caller_that_is_cancelled_as_its_answer_comes_disturbs_nobody() -> None:
+    async def main() -> None:
+        storage = Storage()
+        async with batcher(storage) as writes:
+            tasks = [asyncio.ensure_future(writes.write(operation(memory=at), 5)) for at in range(3)]
+
+            def cancelling(request: WriteBatchRequest) -> WriteBatchResponse:
+                tasks[0].cancel()
+                return written(request)
+
+            storage.answers = [cancelling]
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(each) for each in ended] == [asyncio.CancelledError, Committed, Committed]
+
+    run(main())
+
+
 def test_a_plain_refusal_is_told_to_everyone_at_once() -> None:
     async def main() -> None:
         storage = Storage()

@@ -302,6 +302,19 @@ async def test_an_update_of_another_state_is_refused(ingest: Ingest) -> None:
 
 
 @served
+async def test_an_update_is_never_built_on_a_state_older_than_its_etag(ingest: Ingest) -> None:
+    created = await ingest.create(language="en")
+    newer = await ingest.update(plain(name=created.name, etag=created.etag, language="pt"), "language")
+    sent = len(ingest.store.batches)
+    ingest.store.replica = {created.name: created}
+    change = plain(name=created.name, etag=newer.etag, text="changed")
+    await refused(EtagMismatch, ingest.update(change, "text"))
+    assert len(ingest.store.batches) == sent
+    ingest.store.replica = {}
+    assert (await ingest.update(change, "text")).language == "pt"
+
+
+@served
 async def test_every_broken_field_of_an_update_is_named_at_once(ingest: Ingest) -> None:
     error = await refused(InvalidArgument, ingest.update(plain(name="x", etag="y", text=""), "text", "kind"))
     assert fields_of(error) == ["memory.name", "memory.etag", "update_mask.paths[1]", "memory.text"]
