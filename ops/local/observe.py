@@ -15,6 +15,7 @@ from mesh.inspection import Inspection, Latencies
 from mesh.topology import EDGE, Edge, Instance, Topology
 from ops.local import identity, plan, probes, procfs, record
 from ops.local.home import Home, NotRunningError
+from ops.local.lifecycle import Phase
 from ops.local.process import Probe
 from ops.local.procfs import ProcessId
 from ops.local.record import Record
@@ -121,7 +122,8 @@ class _View:
         if name in self._alive or known is None:
             return f"{name} runs, but does not answer as it should"
         reason = f": {known.reason}" if known.reason else ""
-        return f"{name} does not run ({known.phase.value}{reason})"
+        again = "; `reverie down` and `reverie up` try again" if known.phase is Phase.FAILED else ""
+        return f"{name} does not run ({known.phase.value}{reason}){again}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,9 @@ MIGRATE = "migrate"
 PUBLIC_PORT = 8443
 OPERATOR_PORT = 8444
 EMBEDDERS = ("minilm", "static")
-DRAIN = timedelta(milliseconds=500)
-"""How long a service takes calls after its health check fails: the mesh looks at it more often than that."""
+DRAIN = timedelta(milliseconds=300)
+"""How long a service takes calls after its health check fails. The mesh watches it, so proxies know in some
+10 ms."""
 
 
 @dataclass(frozen=True, slots=True)

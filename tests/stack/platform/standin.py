@@ -39,7 +39,7 @@ def standins(home: Home, arguments: list[str]) -> tuple[ProcessSpec, ...]:
                 depends_on=tuple(spec.name for spec in found[-1:]),
                 start_within=timedelta(seconds=1),
                 grace=timedelta(seconds=0.5),
-                restart=RestartPolicy(attempts=3),
+                restart=RestartPolicy(attempts=2),
             )
         )
     return tuple(found)

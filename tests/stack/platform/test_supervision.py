@@ -105,16 +105,16 @@ async def test_a_crash_loop_ends_the_start_and_is_named(home: Home, start: Start
     assert supervisor.returncode != 0
     found = last(home)
     assert (found.stage, found.culprit) == (Stage.FAILED, "b")
-    assert found.failure == "b ended with exit code 1 (3 times in a row)"
+    assert found.failure == "b ended with exit code 1 (2 times in a row)"
     assert "c is ready" not in output
-    assert home.log_of("b").read_text().splitlines() == ["it is broken"] * 3
+    assert home.log_of("b").read_text().splitlines() == ["it is broken"] * 2
     assert not leftovers.remaining(home)
 
 
 async def test_a_process_that_never_gets_ready_ends_the_start(home: Home, start: Start) -> None:
     supervisor = start("a=shy")
     await asyncio.to_thread(supervisor.communicate)
-    assert last(home).failure.startswith("a not ready within 1 s (3 times")
+    assert last(home).failure.startswith("a not ready within 1 s (2 times")
 
 
 async def test_a_request_to_stop_while_starting_stops(home: Home, start: Start) -> None:
