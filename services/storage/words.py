@@ -63,7 +63,8 @@ class Words(NamedTuple):
     scores: Floats
     hashes: npt.NDArray[np.uint32]
     """The distinct terms of the question."""
-    hits: Hits
+    found: Sequence[Index]
+    """For each of them the places where it occurs: once for each time it is said."""
 
 
 class Layout(NamedTuple):
@@ -85,7 +86,7 @@ def words_of(segment: Segment, terms: Sequence[int], weighting: Weighting) -> Wo
     scores = np.zeros(len(segment), np.float32)
     for part in _parts(len(hashes), len(segment)):
         _add(scores, found[part], said[part], layout, weighting)
-    return Words(scores, hashes, _hits(found))
+    return Words(scores, hashes, found)
 
 
 def matched(words: Words, places: Index, layout: Layout) -> npt.NDArray[np.uint64]:
@@ -93,13 +94,19 @@ def matched(words: Words, places: Index, layout: Layout) -> npt.NDArray[np.uint6
 
     Only the first `MATCHED_TERMS` have a bit.
     """
-    found = np.zeros(len(places), np.uint64)
-    at = np.full(len(words.scores), -1)
-    at[places] = np.arange(len(places))
-    for distance in range(-len(layout.reach), len(layout.reach) + 1):
-        hits, terms = _heard(words.hits, at, distance, layout)
-        few = terms < MATCHED_TERMS
-        np.bitwise_or.at(found, hits[few], np.uint64(1) << terms[few].astype(np.uint64))
+    margin = len(layout.reach)
+    own = np.zeros(len(words.scores) + 2 * margin, np.uint64)
+    for term, of_term in enumerate(words.found[:MATCHED_TERMS]):
+        own[of_term + margin] |= np.uint64(1 << term)
+    found = own[places + margin]
+    for distance, share in enumerate(layout.reach, 1):
+        if len(share):
+            last = len(share) - 1
+            after = share[np.minimum(places, last)] > 0
+            before = share[np.clip(places - distance, 0, last)] > 0
+            # Beyond either end nothing is said, so it does not matter which share was looked at there.
+            found |= np.where(after, own[places + margin + distance], np.uint64(0))
+            found |= np.where(before, own[places + margin - distance], np.uint64(0))
     return found
 
 
@@ -150,8 +157,8 @@ def _add(
     hits = _hits(found)
     if not len(hits.places):
         return
-    columns = _hearing(hits.places, len(scores), len(layout.reach))
-    frequency = _frequencies(hits, len(found), columns, layout)
+    columns, local = _hearing(hits.places, len(scores), len(layout.reach))
+    frequency = _frequencies(hits.terms, local, len(found), columns, layout)
     holding = np.count_nonzero(frequency, axis=1)
     rarity = np.log1p((len(scores) - holding + 0.5) / (holding + 0.5)) * said * (weighting.k1 + 1)
     saturated = frequency + layout.norm[columns]
@@ -166,18 +173,20 @@ def _hits(found: Sequence[Index]) -> Hits:
     return Hits(np.concatenate(found), np.repeat(np.arange(len(found)), sizes))
 
 
-def _hearing(places: Index, memories: int, reach: int) -> Index:
-    """Return the places that are at most `reach` away from one of these, ascending."""
+def _hearing(places: Index, memories: int, reach: int) -> tuple[Index, Index]:
+    """Return the places at most `reach` away from one of these, ascending, and where among them these are."""
     near = np.zeros(memories + 2 * reach, np.bool_)
     for shift in range(2 * reach + 1):
         near[places + shift] = True
-    return np.flatnonzero(near[reach : reach + memories])
+    near = near[reach : reach + memories]
+    columns: Index = np.flatnonzero(near)
+    local: Index = (np.cumsum(near) - 1)[places]
+    return columns, local
 
 
-def _frequencies(hits: Hits, terms: int, columns: Index, layout: Layout) -> Floats:
-    """Return tf of each term (row) in each memory (column)."""
-    local = np.searchsorted(columns, hits.places)
-    cells = np.bincount(hits.terms * len(columns) + local, minlength=terms * len(columns))
+def _frequencies(hits: Index, local: Index, terms: int, columns: Index, layout: Layout) -> Floats:
+    """Return tf of each term (row) in each memory (column): term `hits[i]` occurs in column `local[i]`."""
+    cells = np.bincount(hits * len(columns) + local, minlength=terms * len(columns))
     own = cells.reshape(terms, len(columns)).astype(np.float32)
     # Columns that are next to each other only here have the margins of both between them, where no term is.
     reach = tuple(share[columns[:-distance]] for distance, share in enumerate(layout.reach, 1))
@@ -191,15 +200,3 @@ def _spread(values: Floats, reach: Sequence[Floats]) -> Floats:
         heard[:, :-distance] += values[:, distance:] * share
         heard[:, distance:] += values[:, :-distance] * share
     return heard
-
-
-def _heard(hits: Hits, at: Index, distance: int, layout: Layout) -> tuple[Index, Index]:
-    """Return which hit hears which term from `distance` places on: item i of both belongs together."""
-    hearer = hits.places - distance
-    inside = (hearer >= 0) & (hearer < len(at))
-    inside[inside] = at[hearer[inside]] >= 0
-    hearer, speaker, terms = hearer[inside], hits.places[inside], hits.terms[inside]
-    if distance:
-        loud = layout.reach[abs(distance) - 1][np.minimum(hearer, speaker)] > 0
-        hearer, terms = hearer[loud], terms[loud]
-    return at[hearer], terms
