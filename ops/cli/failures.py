@@ -1,4 +1,5 @@
-"""How a command ends: 0 it did what was asked, 1 it failed, 2 it was asked wrongly or could not begin.
+"""How a command ends: 0 it did what was asked, 1 it failed, 2 it was asked wrongly or could not begin;
+130 somebody typed Ctrl-C.
 
 Whatever is to be expected ends in one line that says what is wrong and what to do next; only a bug shows a
 traceback. Nothing heavy is imported here: an error of a library that was never loaded can't have been raised.
@@ -13,6 +14,7 @@ from typer.core import TyperGroup
 
 FAILED = 1
 COULD_NOT_RUN = 2
+INTERRUPTED = 130
 
 
 class CommandError(Exception):

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from ops.cli.call_failures import tell
 from ops.cli.connecting import connected
-from ops.cli.failures import COULD_NOT_RUN, CommandError
+from ops.cli.failures import COULD_NOT_RUN, INTERRUPTED, CommandError
 from ops.cli.formats import jsonl, locomo
 from ops.cli.formats.entry import Broken, Entry
 from ops.cli.progress import Progress
@@ -53,13 +53,17 @@ def open_source(file: Path | None, format_name: str, user: str) -> Source:
 
 
 def run(home: Path | None, source: Source, *, batch: int, wait: bool) -> Report:
-    """Takes the file in."""
+    """Takes the file in. CommandError at Ctrl-C: what is in stays in."""
 
     async def take_in() -> Report:
         async with connected(home) as reverie:
             return await import_into(reverie, source, batch=batch, wait=wait)
 
-    return asyncio.run(take_in())
+    try:
+        return asyncio.run(take_in())
+    except KeyboardInterrupt:
+        again = "what is in stays in: type the same command again to go on"
+        raise CommandError(f"interrupted; {again}", code=INTERRUPTED) from None
 
 
 async def import_into(reverie: Reverie, source: Source, *, batch: int, wait: bool) -> Report:

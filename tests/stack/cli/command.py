@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_PROGRAM = (sys.executable, "-c", "from ops.cli.main import run; run()")
+_TYPED = """
+import signal
+from ops.cli.main import run
+# As in a terminal: whoever starts tests in the background has Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+run()
+"""
+_PROGRAM = (sys.executable, "-c", _TYPED)
 _ROOT = Path(__file__).resolve().parents[3]
 
 

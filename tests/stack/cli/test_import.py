@@ -1,5 +1,6 @@
 import asyncio
 import json
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 from uuid import uuid4
@@ -68,8 +69,9 @@ async def test_broken_lines_are_told_by_number_and_the_rest_goes_in(
     assert "line 30 is no JSON" in printed.stderr
 
 
-async def test_an_import_that_was_killed_goes_on_where_it_stopped(
-    reverie: Command, platform: Platform, user: str, tmp_path: Path
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGKILL, ""), (signal.SIGINT, "what is in stays in")])
+async def test_an_import_that_was_stopped_goes_on_where_it_stopped(
+    reverie: Command, platform: Platform, user: str, tmp_path: Path, number: signal.Signals, said: str
 ) -> None:
     file = str(write(tmp_path / "memories.jsonl", 1000))
     endpoint = platform.endpoint
@@ -77,8 +79,8 @@ async def test_an_import_that_was_killed_goes_on_where_it_stopped(
     async with reverie_client.connect(endpoint.public, ca=endpoint.ca, token=token) as connection:
         importing = await reverie.start("import", file, "--user", user, "--batch", "4")
         await some_are_in(connection.user(user))
-        importing.kill()
-        await importing.communicate()
+        importing.send_signal(number)
+        assert said in (await importing.communicate())[1].decode()
         there = await count(connection.user(user))
         assert 0 < there < 1000
         report = await reverie.json("import", file, "--user", user)
