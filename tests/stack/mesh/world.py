@@ -97,8 +97,10 @@ class FakeService(grpc.GenericRpcHandler):
 class World:
     """Everything under one directory; what is started is stopped by `close`."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, plane: str = "tests.stack.mesh.plane") -> None:
         self.home = home
+        self.plane = plane
+        """The module that is run as the control plane."""
         self.mesh_socket = home / "mesh.sock"
         self.topology_path = home / "topology.json"
         self.ca = ensure_ca(home / "pki")
@@ -130,7 +132,7 @@ class World:
             "REVERIE_MESH_SOCKET": str(self.mesh_socket),
             "REVERIE_TOPOLOGY": str(self.topology_path),
         }
-        self.start("mesh", [sys.executable, "-m", "tests.stack.mesh.plane"], **environment)
+        self.start("mesh", [sys.executable, "-m", self.plane], **environment)
 
     def log(self, name: str) -> str:
         return (self.home / f"{name}.log").read_text(encoding="utf-8")

@@ -142,6 +142,9 @@ class Stream:
     def speak(self) -> list[str]:
         """Let the control plane say what it may; the types of it."""
         said = self.conversation.advance(self.envoy.now)
+        for route in (it for kind, response in said if kind == ROUTE for it in response.resources):
+            missing = route.needs - self.envoy.clusters.keys()
+            assert not missing, f"routes are on their way, and {missing} may be warm later than they arrive"
         self.envoy.inbox.extend(said)
         return [kind for kind, _ in said]
 

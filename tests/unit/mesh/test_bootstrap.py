@@ -1,0 +1,34 @@
+"""What an Envoy is started with."""
+
+import json
+from pathlib import Path
+
+from mesh.bootstrap import bootstrap, command
+
+
+def made() -> dict[str, object]:
+    return bootstrap("query-a-0", "query", "a", Path("/run/admin.sock"), Path("/run/mesh.sock"))
+
+
+def test_it_says_who_it_is_and_asks_for_everything_else() -> None:
+    value = json.loads(json.dumps(made()))
+    assert value["node"] == {"id": "query-a-0", "cluster": "query", "locality": {"zone": "a"}}
+    dynamic = value["dynamic_resources"]
+    assert dynamic["ads_config"]["api_type"] == "DELTA_GRPC"
+    assert dynamic["ads_config"]["set_node_on_first_message_only"]
+    assert dynamic["cds_config"]["ads"] == dynamic["lds_config"]["ads"] == {}
+    assert "listeners" not in value["static_resources"]
+
+
+def test_its_admin_interface_is_a_socket_for_its_owner_alone() -> None:
+    value = json.loads(json.dumps(made()))
+    assert value["admin"]["address"] == {"pipe": {"path": "/run/admin.sock", "mode": 0o600}}
+
+
+def test_many_of_them_can_run_on_one_machine() -> None:
+    binary, *arguments = command(Path("/run/bootstrap.json"))
+    assert Path(binary).is_file()
+    assert arguments == [
+        *("--config-path", "/run/bootstrap.json"),
+        *("--disable-hot-restart", "--concurrency", "1", "--log-level", "warn"),
+    ]
