@@ -18,9 +18,11 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 2000),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # An edge that is frozen or cut off is given up in six seconds, while there is time to ask another.
+    # An edge that is frozen or cut off is given up in six seconds, while there is time to ask another. The
+    # time-out of keepalive alone does not do it: a ping that goes unanswered has a minute of its own.
     ("grpc.keepalive_time_ms", 3000),
     ("grpc.keepalive_timeout_ms", 3000),
+    ("grpc.http2.ping_timeout_ms", 3000),
     ("grpc.http2.max_pings_without_data", 0),
     # Repeating is decided in one place.
     ("grpc.enable_retries", 0),

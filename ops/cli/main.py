@@ -3,6 +3,7 @@
 Commands import what they need when they run, so that `reverie --help` answers at once.
 """
 
+import os
 from collections.abc import Callable
 
 import typer
@@ -50,4 +51,6 @@ def program() -> typer.Typer:
 
 def run() -> None:
     """The entry point."""
+    # gRPC notes on stderr whenever a connection ends. It reads this when it is imported, so it is set before.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     program()()

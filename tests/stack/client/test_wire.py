@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -34,6 +35,30 @@ async def reverie(served: Served) -> AsyncIterator[Reverie]:
 @pytest.fixture
 def user(reverie: Reverie) -> User:
     return reverie.user("ines")
+
+
+@asynccontextmanager
+async def mutable_relay(target: str, path: Path) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """A way to the target that stays open, but lets nothing more through once the event is set."""
+    mute = asyncio.Event()
+    pumps: set[asyncio.Task[None]] = set()
+
+    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65_536):
+            if not mute.is_set():
+                sink.write(data)
+        sink.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back_reader, back_writer = await asyncio.open_unix_connection(target.removeprefix("unix:"))
+        pumps.update(
+            asyncio.create_task(pump(*ends)) for ends in ((reader, back_writer), (back_reader, writer))
+        )
+
+    server = await asyncio.start_unix_server(relay, path)
+    yield f"unix:{path}", mute
+    server.close()
+    await asyncio.gather(*pumps)
 
 
 async def test_a_memory_that_was_created_can_be_read_and_found(user: User) -> None:
@@ -201,6 +226,20 @@ async def test_an_edge_that_comes_back_is_found_within_the_deadline(served: Serv
     environment = Environment(sleep=come_back)
     async with reverie_client.connect([f"unix:{late}"], plaintext=True, environment=environment) as reverie:
         assert (await reverie.user("ines").create("Waited for.")).text == "Waited for."
+
+
+async def test_an_edge_that_falls_silent_is_left_for_the_next_within_the_deadline(
+    served: Served, tmp_path: Path
+) -> None:
+    async with (
+        mutable_relay(served.address, tmp_path / "relay.sock") as (address, mute),
+        reverie_client.connect([address, served.address], plaintext=True) as reverie,
+    ):
+        user = reverie.user("ines")
+        await user.create("Through the first.")
+        mute.set()
+        await user.create("Through the second.")
+    assert len(served.reverie.memories) == 2
 
 
 async def test_where_nothing_answers_the_error_says_so_in_time() -> None:
