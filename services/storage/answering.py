@@ -7,25 +7,32 @@ their place by that are scored again with the cosines that the database computes
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 
 from reverie.storage.v1 import search_pb2
+from services.runtime.errors import ReverieError
 from services.storage import feed, queries, records
+from services.storage.feed import Cosines
 from services.storage.filtering import Filter
 from services.storage.ranking import WEIGHTS, Question, Ranking, rank, rescore
 from services.storage.remaining import Hits
 from services.storage.segments import INLINE, View
 
 if TYPE_CHECKING:
-    from services.storage.database import Record
+    from services.storage.database import Pool, Record
 
 BLUR = 0.004
 """How far a cosine from vectors of 8 bits may be off; 0.002 is seen."""
 
 Bodies = Mapping[bytes, "Record"]
 """Rows by id: the exact cosine or NULL, then the memory."""
+
+
+Pending = asyncio.Task[Cosines | None]
+"""Cosines that are being computed; None if that failed."""
 
 
 class Around(NamedTuple):
@@ -44,9 +51,45 @@ class Found(NamedTuple):
     """The memories of the first page, and their neighbours."""
 
 
-async def found(view: View, question: Question, only: Filter, size: int, around: Around) -> Found:
-    """Answer a question with all hits, and the memories of a first page of `size`."""
-    near = await _cosines(view, question)
+class Ahead:
+    """Computes cosines on a connection of their own, while the memories are read: two cores do more than one.
+
+    Its answer counts if it is of the snapshot's state: a revision names one state of an owner. One at a
+    time, so that searches which hold a connection never wait for each other's second one.
+    """
+
+    def __init__(self, pool: "Pool") -> None:
+        self._pool = pool
+        self._task: Pending | None = None
+
+    def start(self, owner: UUID, model: int, vector: bytes) -> Pending | None:
+        """Begin, unless another is under way."""
+        if self._task is not None and not self._task.done():
+            return None
+        self._task = asyncio.create_task(self._cosines(owner, model, vector))
+        return self._task
+
+    async def _cosines(self, owner: UUID, model: int, vector: bytes) -> Cosines | None:
+        try:
+            return await feed.cosines(self._pool, owner, model, vector)
+        except ReverieError:
+            # Whoever waits for it asks once more, and learns what is wrong.
+            return None
+
+
+async def found(
+    view: View,
+    question: Question,
+    only: Filter,
+    size: int,
+    around: Around,
+    ahead: Pending | None = None,
+) -> Found:
+    """Answer a question with all hits, and the memories of a first page of `size`.
+
+    `ahead`: cosines of this question that are being computed, by the model of the view.
+    """
+    near = await _cosines(view, question, ahead)
     ranking = await _ranked(view, question, only, near)
     if question.vector is None or near is not None:
         return Found(Hits.of(ranking), await bodies(view, ranking.ids[:size], around))
@@ -126,11 +169,14 @@ def _with_neighbours(view: View, ids: Sequence[bytes], around: Around) -> Iterab
     return wanted
 
 
-async def _cosines(view: View, question: Question) -> npt.NDArray[np.float32] | None:
+async def _cosines(view: View, question: Question, ahead: Pending | None) -> npt.NDArray[np.float32] | None:
     """Read cosines where the segment has no vectors; None where it has, or none are asked for."""
     if view.segment is None or view.has_vectors or question.vector is None:
         return None
-    near = await feed.cosines(view.connection, view.owner, view.now.model, question.vector.tobytes())
+    near = None if ahead is None else await ahead
+    if near is None or near.state != view.now.state:
+        vector = question.vector.tobytes()
+        near = await feed.cosines(view.connection, view.owner, view.now.model, vector)
     return near.aligned(view.segment)
 
 

@@ -3,7 +3,7 @@
 All functions read in the snapshot of the connection that they are given.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from services.storage.segment import Delta, Segment
 if TYPE_CHECKING:
     import asyncpg
 
-    from services.storage.database import Connection
+    from services.storage.database import Connection, Pool
 
 MOST_CHANGES = 2_000
 """Changes that are read one by one; of more, everything is read anew, which is cheaper from there on."""
@@ -46,6 +46,8 @@ class Now(NamedTuple):
 class Cosines(NamedTuple):
     """Cosines of a question with memories that have a vector."""
 
+    state: State
+    """The state that they are of."""
     ids: Ids
     values: npt.NDArray[np.float32]
 
@@ -68,13 +70,27 @@ async def columns(connection: "Connection", owner: UUID) -> Columns:
     """Read all living memories of an owner: 1 ms for 1,000."""
     row = await connection.fetchrow(queries.text("search_columns"), owner)
     assert row is not None, "an aggregate has one row"
-    values = dict(row)
-    if values["ids"] is None:
+    ids = row["ids"]
+    if ids is None:
         return Columns.of(())
-    for name in ("occurred_at", "occurred_until"):
-        since_2000 = np.frombuffer(values[name], ">i8")
-        values[name] = (since_2000 + _POSTGRES_EPOCH).astype(">i8").tobytes()
-    return Columns.of_blobs(**values)
+    small = np.frombuffer(row["small"], ">i8")
+    return Columns.of_blobs(
+        ids=ids,
+        revisions=row["revisions"],
+        lengths=row["lengths"],
+        terms=row["terms"],
+        occurred_at=_since_1970(row["occurred_at"]),
+        occurred_until=_since_1970(row["occurred_until"]),
+        offset_minutes=_sixteen_bits(small >> 48),
+        precisions=_sixteen_bits(small >> 32),
+        kinds=_sixteen_bits(small >> 16),
+        traits=_sixteen_bits(small),
+        positions=row["positions"],
+        conversations=row["conversations"],
+        speakers=row["speakers"],
+        labels=_spread(ids, row["labelled"], row["labels"]),
+        people=_spread(ids, row["peopled"], row["people"]),
+    )
 
 
 async def changes(
@@ -111,12 +127,11 @@ async def _attached(connection: "Connection", owner: UUID, since: Since, most: i
     return Vectors(id_array(row[0].bytes for row in rows), values)
 
 
-async def cosines(connection: "Connection", owner: UUID, model: int, vector: bytes) -> Cosines:
+async def cosines(connection: "Connection | Pool", owner: UUID, model: int, vector: bytes) -> Cosines:
     """Compute the cosines of a question with all vectors of an owner, in the database."""
-    row = await connection.fetchrow(queries.text("search_cosines"), owner, model, vector)
-    assert row is not None, "an aggregate has one row"
-    ids, values = row
-    return Cosines(np.frombuffer(ids or b"", "S16"), np.frombuffer(values or b"", ">f4").astype(np.float32))
+    (row,) = await connection.fetch(queries.text("search_cosines"), owner, model, vector)
+    values = np.frombuffer(row["cosines"] or b"", ">f4").astype(np.float32)
+    return Cosines(State.of(row), np.frombuffer(row["ids"] or b"", "S16"), values)
 
 
 async def vectors(
@@ -159,3 +174,21 @@ def _row(row: "asyncpg.Record") -> Row:
         labels=labels or "",
         people=people or "",
     )
+
+
+def _since_1970(since_2000: bytes) -> bytes:
+    return (np.frombuffer(since_2000, ">i8") + _POSTGRES_EPOCH).astype(">i8").tobytes()
+
+
+def _sixteen_bits(numbers: npt.NDArray[np.int64]) -> bytes:
+    return (numbers & 0xFFFF).astype(">u2").tobytes()
+
+
+def _spread(ids: bytes, some: bytes | None, texts: Sequence[str] | None) -> list[str]:
+    """Return a text for each id: what some have, empty for the others."""
+    spread = [""] * (len(ids) // 16)
+    if some and texts:
+        places = {ids[at : at + 16]: at // 16 for at in range(0, len(ids), 16)}
+        for at, text in enumerate(texts):
+            spread[places[some[16 * at : 16 * at + 16]]] = text
+    return spread

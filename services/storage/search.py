@@ -12,7 +12,7 @@ from services.runtime import names, principal
 from services.runtime.tokens import ConsistencyToken, Tokens
 from services.storage import asked, days
 from services.storage.analyses import DIMENSIONS
-from services.storage.answering import Around, bodies, found, put_hits
+from services.storage.answering import Ahead, Around, Pending, bodies, found, put_hits
 from services.storage.database import Pool
 from services.storage.freshness import Freshness, State
 from services.storage.ranking import Question
@@ -38,6 +38,7 @@ class SearchService(search_pb2_grpc.StorageSearchServiceServicer):
         self._segments = segments
         self._tokens = tokens
         self._freshness = Freshness(pool, tokens)
+        self._ahead = Ahead(pool)
         self._foreign_model = 0
         self._log = structlog.get_logger("search")
 
@@ -79,14 +80,22 @@ class SearchService(search_pb2_grpc.StorageSearchServiceServicer):
             await self._freshness.require(state, caller.seen)
             return state.revision == request.known_revision != 0
 
+        ahead = self._cosines_ahead(caller.owner, request.question)
         async with self._segments.view(caller.owner, unchanged) as view:
             state = view.now.state
             response = search_pb2.SearchResponse(revision=state.revision, warm=view.warm)
             if state.revision == request.known_revision != 0:
                 response.unchanged = True
             elif not _said_speakers(view, request.speakers_digest, response) and view.segment:
-                await self._rank(view, request, caller, response)
+                await self._rank(view, request, caller, response, ahead)
             return response, state
+
+    def _cosines_ahead(self, owner: UUID, question: search_pb2.Question) -> Pending | None:
+        """Begin to compute cosines if the owner's memories have to be read first."""
+        fits = len(question.vector) == 4 * DIMENSIONS.get(question.model, 0) > 0
+        if not fits or self._segments.holds(owner):
+            return None
+        return self._ahead.start(owner, question.model, question.vector)
 
     async def _rank(
         self,
@@ -94,10 +103,12 @@ class SearchService(search_pb2_grpc.StorageSearchServiceServicer):
         request: search_pb2.SearchRequest,
         caller: Caller,
         response: search_pb2.SearchResponse,
+        ahead: Pending | None,
     ) -> None:
         question = self._question(request.question, view.now.model)
         around = Around(request.neighbors_before, request.neighbors_after)
-        hits, read = await found(view, question, asked.filter_of(request), request.page_size, around)
+        only = asked.filter_of(request)
+        hits, read = await found(view, question, only, request.page_size, around, ahead)
         page, rest = hits.parted(request.page_size)
         put_hits(response, view, caller.user, page, read, around)
         state = view.now.state

@@ -173,6 +173,10 @@ class Segments:
         self._tasks: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger("segments")
 
+    def holds(self, owner: UUID) -> bool:
+        """Say whether an owner's segment is in memory, whatever its revision."""
+        return self._cache.entry(owner).segment is not None
+
     @asynccontextmanager
     async def view(self, owner: UUID, enough: Callable[[State], Awaitable[bool]]) -> AsyncIterator[View]:
         """Open a snapshot and bring the owner's segment to its revision, unless the state alone is `enough`.

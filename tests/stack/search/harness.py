@@ -58,7 +58,15 @@ class Search:
         return await self.service.Search(request, context(call)), call
 
     async def ask(
-        self, user: str, text: str = "", vector: bytes = b"", speakers: Sequence[str] = (), **fields: Any
+        self,
+        user: str,
+        text: str = "",
+        vector: bytes = b"",
+        speakers: Sequence[str] = (),
+        *,
+        times: Sequence[dict[str, int]] = (),
+        asks_for_time: bool = False,
+        **fields: Any,
     ) -> search_pb2.SearchResponse:
         """Asks as query does: with the owner's speakers, asking again when they were others."""
         question = search_pb2.Question(
@@ -66,6 +74,8 @@ class Search:
             vector=vector,
             model=MODEL,
             speakers=speakers,
+            times=times,
+            asks_for_time=asks_for_time,
             analyzer=1,
         )
         for _ in range(2):

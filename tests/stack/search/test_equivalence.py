@@ -48,10 +48,11 @@ class History:
     def operation(self) -> Operation:
         kind = self.rng.random()
         if not self.living or kind < 0.6:
-            return create(USER, self.text(), self.rng.randrange(10**6), **self.source())
+            return create(USER, self.text(), self.rng.randrange(10**6), **self.source(), **self.around())
         id_ = self.rng.choice(list(self.living))
         if kind < 0.8:
-            return update(USER, id_, self.living[id_], self.text(), self.rng.randrange(10**6))
+            fields = self.around()
+            return update(USER, id_, self.living[id_], self.text(), self.rng.randrange(10**6), **fields)
         return delete(USER, id_)
 
     async def analyse(self) -> None:
@@ -68,6 +69,17 @@ class History:
         conversation, position = f"c{self.rng.randrange(4)}", self.rng.randrange(50)
         return {"source": turn(conversation, position, self.rng.choice(SPEAKERS))}
 
+    def around(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {"occurred_precision": self.rng.randint(1, 4)}
+        if self.rng.random() < 0.5:
+            fields["occurred_utc_offset"] = {"seconds": 60 * self.rng.randint(-1080, 1080)}
+        if self.rng.random() < 0.2:
+            fields["occurred_until"] = {"seconds": 1_701_100_000 + self.rng.randrange(10**7)}
+        for name, of in (("labels", ["x", "y", "z"]), ("people", ["Dora", "Ed"])):
+            if self.rng.random() < 0.3:
+                fields[name] = self.rng.sample(of, k=self.rng.randint(1, 2))
+        return fields
+
     def vector(self) -> bytes:
         return unit(np.random.default_rng(self.rng.getrandbits(32)).normal(size=DIMENSIONS))
 
@@ -78,6 +90,9 @@ class History:
             "speakers": self.rng.sample(SPEAKERS, k=self.rng.randint(0, 2)),
             "neighbors_before": 1,
             "page_size": 10,
+            "asks_for_time": self.rng.random() < 0.3,
+            "times": [{"first_day": 19_675, "last_day": 19_680, "unit": self.rng.randint(1, 3)}],
+            "filter": self.rng.choice([{}, {}, {"labels": ["x"]}, {"people": ["Ed"]}, {"kinds": [1]}]),
         }
 
 
