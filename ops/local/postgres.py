@@ -57,7 +57,8 @@ SETTINGS = {
     "max_parallel_maintenance_workers": "0",
     "random_page_cost": "1.1",
     "autovacuum_max_workers": "2",
-    "autovacuum_naptime": "15s",
+    # Also: how long plans made on empty tables last.
+    "autovacuum_naptime": "5s",
     "autovacuum_vacuum_cost_limit": "2000",
     "idle_in_transaction_session_timeout": "60s",
     "timezone": "'UTC'",

@@ -35,15 +35,16 @@ _UNIX_TO_POSTGRES = 946_684_800_000_000
 """Microseconds from 1970 to 2000, where PostgreSQL begins to count."""
 
 # Every statement names an owner, so its plan does not depend on which one: planning it anew would cost a
-# point read as much again.
-_GENERIC_PLANS = {"plan_cache_mode": "force_generic_plan"}
+# point read as much again. And there is an index for each, which a planner that has seen only empty tables
+# would not take.
+_PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 _SETTINGS: Mapping[str, Mapping[str, str]] = {
-    "read": {"default_transaction_read_only": "on", "statement_timeout": "15s", **_GENERIC_PLANS},
+    "read": {"default_transaction_read_only": "on", "statement_timeout": "15s", **_PLANS},
     # No timeout: a cancelled commit looks like a success. That the database gave up waiting for a replica is
     # a warning, so warnings must come through.
-    "write": {"client_min_messages": "warning", **_GENERIC_PLANS},
-    "analysis": {"client_min_messages": "warning", "statement_timeout": "60s", **_GENERIC_PLANS},
+    "write": {"client_min_messages": "warning", **_PLANS},
+    "analysis": {"client_min_messages": "warning", "statement_timeout": "60s", **_PLANS},
     "admin": {"statement_timeout": "60s"},
 }
 

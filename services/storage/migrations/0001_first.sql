@@ -73,13 +73,16 @@ CREATE TABLE memories (
   place text,
   labels text[],
   people text[],
-  attachments jsonb,
-  PRIMARY KEY (owner, id)
+  attachments jsonb
 ) PARTITION BY HASH (owner);
 -- Compressing hashes gains nothing.
 ALTER TABLE memories ALTER terms SET STORAGE MAIN;
+-- Primary keys come after the other indexes of a table. While a table is empty every index costs the same, and
+-- of those the planner takes the one that was made last; the plan that it makes then is kept until the table is
+-- analysed. By another index a look-up by id would read all of an owner's rows.
 CREATE INDEX memories_occurred ON memories (owner, occurred_at DESC, id DESC);
 CREATE INDEX memories_revision ON memories (owner, revision);
+ALTER TABLE memories ADD PRIMARY KEY (owner, id);
 
 -- The queue of analysis: a row is work to do, its absence is work done, dead_at makes it a dead letter.
 CREATE TABLE analysis_due (
@@ -93,11 +96,11 @@ CREATE TABLE analysis_due (
   model smallint NOT NULL,
   attempts smallint NOT NULL DEFAULT 0, -- raised by the claim, so that work that kills its worker counts too
   first_error text,
-  last_error text,
-  PRIMARY KEY (owner, id, stage, model)
+  last_error text
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX analysis_due_ready ON analysis_due (stage, model, not_before) WHERE dead_at IS NULL;
 CREATE INDEX analysis_due_dead ON analysis_due (dead_at, owner, id, stage, model) WHERE dead_at IS NOT NULL;
+ALTER TABLE analysis_due ADD PRIMARY KEY (owner, id, stage, model);
 
 -- What stages other than embedding found.
 CREATE TABLE analysis_results (
@@ -106,10 +109,10 @@ CREATE TABLE analysis_results (
   revision bigint NOT NULL,
   stage smallint NOT NULL,
   model smallint NOT NULL,
-  result jsonb NOT NULL,
-  PRIMARY KEY (owner, id, stage, model)
+  result jsonb NOT NULL
 );
 CREATE INDEX analysis_results_revision ON analysis_results (owner, revision);
+ALTER TABLE analysis_results ADD PRIMARY KEY (owner, id, stage, model);
 
 -- Vectors of several models side by side. No ANN index: inside one owner the exact scan is faster and right.
 CREATE TABLE embeddings (
@@ -117,11 +120,11 @@ CREATE TABLE embeddings (
   id uuid NOT NULL,
   revision bigint NOT NULL,
   model smallint NOT NULL,
-  emb halfvec NOT NULL,
-  PRIMARY KEY (owner, model, id)
+  emb halfvec NOT NULL
 ) PARTITION BY HASH (owner);
 ALTER TABLE embeddings ALTER emb SET STORAGE PLAIN;
 CREATE INDEX embeddings_revision ON embeddings (owner, model, revision);
+ALTER TABLE embeddings ADD PRIMARY KEY (owner, model, id);
 
 DO $$ BEGIN
   FOR i IN 0..15 LOOP
@@ -338,6 +341,11 @@ END $$;
 -- Claims up to p_limit due analyses for p_lease: hinted ones first, then a few of each of some owners from p_start
 -- on (so that nobody's import makes the others wait), then the oldest. What has used up its attempts becomes a
 -- dead letter instead. Waits for no lock.
+--
+-- The queue is empty at one moment and has 100,000 rows at the next, so no plan may rest on what the planner
+-- knows of it: a row is looked up by a LATERAL that cannot be turned round, by conditions that only the primary
+-- key serves (the partial indexes need `dead_at IS [NOT] NULL`), and changed by its ctid. 7 ms with 20,000 rows
+-- ready; as a plain join it took 1 s until the table was analysed.
 CREATE FUNCTION claim_due_v1(
   p_stage smallint, p_model smallint, p_limit int, p_lease interval, p_max_attempts int,
   p_hint_owner uuid[], p_hint_id uuid[], p_start uuid)
@@ -359,17 +367,20 @@ BEGIN
     SELECT t.owner, f.id, 2 FROM (SELECT owner FROM turn LIMIT 9) t CROSS JOIN LATERAL (
       SELECT d.id FROM analysis_due d
       WHERE d.owner = t.owner AND d.stage = p_stage AND d.model = p_model
-        AND d.dead_at IS NULL AND d.not_before <= now()
+        AND coalesce(d.dead_at, 'infinity') = 'infinity' AND d.not_before <= now()
       LIMIT greatest(p_limit / 8, 1)) f
     UNION ALL
     (SELECT d.owner, d.id, 3 FROM analysis_due d
      WHERE d.stage = p_stage AND d.model = p_model AND d.dead_at IS NULL AND d.not_before <= now()
      ORDER BY d.not_before LIMIT 2 * p_limit)),
-  ranked AS (SELECT c.owner, c.id, min(c.rank) AS rank FROM candidate c GROUP BY c.owner, c.id),
+  ranked AS (SELECT c.owner, c.id FROM candidate c GROUP BY c.owner, c.id ORDER BY min(c.rank)),
   picked AS (
-    SELECT d.owner, d.id FROM ranked r JOIN analysis_due d ON d.owner = r.owner AND d.id = r.id
-    WHERE d.stage = p_stage AND d.model = p_model AND d.dead_at IS NULL AND d.not_before <= now()
-    ORDER BY r.rank, d.not_before LIMIT p_limit FOR UPDATE OF d SKIP LOCKED),
+    SELECT k.place FROM ranked r CROSS JOIN LATERAL (
+      SELECT d.ctid AS place FROM analysis_due d
+      WHERE d.owner = r.owner AND d.id = r.id AND d.stage = p_stage AND d.model = p_model
+        AND coalesce(d.dead_at, 'infinity') = 'infinity' AND d.not_before <= now()
+      FOR UPDATE SKIP LOCKED) k
+    LIMIT p_limit),
   claimed AS (
     UPDATE analysis_due d SET not_before = now() + p_lease,
       attempts = least(d.attempts + 1, p_max_attempts),
@@ -378,7 +389,7 @@ BEGIN
                          ELSE coalesce(d.first_error, v_silent) END,
       last_error = CASE WHEN d.attempts < p_max_attempts THEN d.last_error
                         ELSE coalesce(d.last_error, v_silent) END
-    FROM picked p WHERE d.owner = p.owner AND d.id = p.id AND d.stage = p_stage AND d.model = p_model
+    WHERE d.ctid = ANY (ARRAY(SELECT p.place FROM picked p))
     RETURNING d.owner, d.id, d.memory_revision, d.attempts, d.dead_at)
   SELECT array_agg(c.owner), array_agg(c.id), array_agg(c.memory_revision), array_agg(c.attempts)
   INTO v_owner, v_id, v_revision, v_attempt FROM claimed c WHERE c.dead_at IS NULL;

@@ -5,4 +5,4 @@ SELECT m.id, m.revision, m.terms, m.occurred_at, m.occurred_until, m.occurred_of
   array_to_string(m.labels, E'\x1f'), array_to_string(m.people, E'\x1f')
 FROM memories m
 WHERE m.owner = $1 AND m.revision > $2
-LIMIT $3
+ORDER BY m.revision LIMIT $3  -- this order makes the index on revisions the one to take

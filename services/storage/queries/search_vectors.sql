@@ -3,4 +3,4 @@
 SELECT e.id, e.emb
 FROM embeddings e
 WHERE e.owner = $1 AND e.model = $2 AND e.revision > $3
-LIMIT $4
+ORDER BY e.revision LIMIT $4  -- this order makes the index on revisions the one to take

@@ -1,10 +1,14 @@
 """The schema as a whole: what is there, who may do what."""
 
+import re
+from uuid import UUID
+
 import asyncpg
 import pytest
 
 from services.storage.database import Address, Database
 from services.storage.migrate import migrate
+from services.storage.queries import text
 from tests.stack.servers import Server
 
 
@@ -33,3 +37,30 @@ async def test_only_the_writing_role_creates_memories(postgres: Server, address:
             )
     finally:
         await connection.close()
+
+
+SOME = f"'{UUID(int=7)}'"
+PAGE = f"{SOME}, '-infinity', 'infinity', 'infinity', {SOME}, 50, NULL, NULL, NULL, NULL, NULL"
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments", "index"),
+    [
+        ("get_memory", f"{SOME}, {SOME}", "pkey"),
+        ("get_memory_basic", f"{SOME}, {SOME}", "pkey"),
+        ("batch_get_memories", f"{SOME}, ARRAY[{SOME}]::uuid[]", "pkey"),
+        ("search_hits", f"{SOME}, ARRAY[{SOME}]::uuid[], 1, NULL", "pkey"),
+        ("list_newest", PAGE, "owner_occurred_at_id_idx"),
+        ("list_oldest", PAGE, "owner_occurred_at_id_idx"),
+        ("search_changes", f"{SOME}, 1, 100", "owner_revision_idx"),
+    ],
+)
+async def test_empty_tables_get_the_plans_of_full_ones(
+    database: Database, statement: str, arguments: str, index: str
+) -> None:
+    """A plan is kept until its tables are analysed: a first import would be read by the wrong index."""
+    async with database.read.acquired() as connection:
+        await connection.execute(f"PREPARE asked AS {text(statement)}")
+        rows = await connection.fetch(f"EXPLAIN EXECUTE asked ({arguments})")
+    used = set(re.findall(r"memories_\d+_(?:before|\d{4})_(\w+)", "\n".join(row[0] for row in rows)))
+    assert used == {index}
