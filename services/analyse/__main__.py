@@ -4,7 +4,6 @@ import asyncio
 import random
 from datetime import timedelta
 
-from reverie.storage.v1 import analysis_pb2_grpc
 from services.analyse.config import AnalyseConfig
 from services.analyse.embed import Embed
 from services.analyse.hints import Hints, NoHints, ValkeyHints, connect_valkey
@@ -14,6 +13,7 @@ from services.runtime import embedder
 from services.runtime.client import connect
 from services.runtime.server import run, serve
 from services.runtime.telemetry import configure_logging
+from services.storage.client import StorageAnalysisClient
 
 
 async def main() -> None:
@@ -21,7 +21,7 @@ async def main() -> None:
     config = AnalyseConfig()  # type: ignore[call-arg]
     configure_logging(config.log_level)
     worker = Worker(
-        analysis_pb2_grpc.StorageAnalysisServiceStub(connect(config.egress_socket)),  # type: ignore[no-untyped-call]
+        StorageAnalysisClient(connect(config.egress_socket)),
         Embed(embedder.by_name(config.embedder)),
         hints(config),
         Planner(Pace(poll_seconds=config.poll_seconds), random.random),

@@ -8,19 +8,20 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
 import structlog
 from google.protobuf.duration_pb2 import Duration
 
-from reverie.storage.v1 import analysis_pb2, analysis_pb2_grpc
+from reverie.storage.v1 import analysis_pb2
 from services.analyse.hints import Hints, HintsDownError
 from services.analyse.planner import Claim, Planner, Wait, isolated
 from services.analyse.stage import Stage, Work, cause
 from services.runtime.clock import MonotonicClock, monotonic
-from services.runtime.errors import ReverieError, from_rpc_error
+from services.runtime.errors import ReverieError
 from services.runtime.telemetry import Counter
+from services.storage.client import StorageAnalysisClient
 
 T = TypeVar("T")
 Due = analysis_pb2.DueAnalysis
@@ -76,7 +77,7 @@ class Worker:
 
     def __init__(
         self,
-        storage: analysis_pb2_grpc.StorageAnalysisServiceStub,
+        storage: StorageAnalysisClient,
         stage: Stage,
         hints: Hints,
         planner: Planner,
@@ -135,7 +136,7 @@ class Worker:
             lease=self._lease,
             hints=(analysis_pb2.MemoryKey(owner=key.owner, id=key.id) for key in claim.hints),
         )
-        response = await self._call(self._storage.ClaimDue, request, CLAIM_SECONDS)
+        response = await self._call(self._storage.claim_due(request, CLAIM_SECONDS))
         if response is None:
             return
         self._planner.claimed(len(response.analyses))
@@ -195,9 +196,9 @@ class Worker:
             ),
         )
         try:
-            response = await self._storage.AttachResults(request, timeout=ATTACH_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            return self._not_attached(from_rpc_error(error), [due for due, _ in found])
+            response = await self._storage.attach_results(request, ATTACH_SECONDS)
+        except ReverieError as error:
+            return self._not_attached(error, [due for due, _ in found])
         self.numbers.attached.add(response.attached)
         self.numbers.gone.add(len(found) - response.attached)
         return []
@@ -222,14 +223,14 @@ class Worker:
                 for due, said in failures
             ),
         )
-        await self._call(self._storage.ReportFailures, request, CLAIM_SECONDS)
+        await self._call(self._storage.report_failures(request, CLAIM_SECONDS))
 
-    async def _call(self, method: Callable[..., Awaitable[T]], request: Any, seconds: float) -> T | None:
-        """Call storage; None, after telling the planner, if it does not take the call."""
+    async def _call(self, call: Awaitable[T]) -> T | None:
+        """Wait for storage; None, after telling the planner, if it does not take the call."""
         try:
-            return await method(request, timeout=seconds)
-        except grpc.aio.AioRpcError as error:
-            self._say_failed("storage did not take a call", from_rpc_error(error))
+            return await call
+        except ReverieError as error:
+            self._say_failed("storage did not take a call", error)
             return None
 
     def _say_failed(self, what: str, error: ReverieError) -> None:

@@ -6,7 +6,6 @@ import grpc
 
 from reverie.echo.v1 import echo_pb2, echo_pb2_grpc
 from reverie.query.v1 import query_pb2_grpc
-from reverie.storage.v1 import search_pb2_grpc
 from services.query.config import QueryConfig
 from services.query.memory import SpeakersByOwner, Vectors
 from services.query.service import QueryService
@@ -16,6 +15,7 @@ from services.runtime.echo import Echo
 from services.runtime.server import run, serve
 from services.runtime.telemetry import configure_logging
 from services.runtime.tokens import Keyring, Tokens
+from services.storage.client import StorageSearchClient
 
 SERVICES = ("reverie.query.v1.QueryService", "reverie.echo.v1.EchoService")
 
@@ -26,7 +26,7 @@ async def main() -> None:
     configure_logging(config.log_level)
     channel = connect(config.egress_socket)
     queries = QueryService(
-        search_pb2_grpc.StorageSearchServiceStub(channel),  # type: ignore[no-untyped-call]
+        StorageSearchClient(channel),
         Tokens(Keyring.load(config.token_keys)),
         Vectors(
             embedder.by_name(config.embedder), ThreadPoolExecutor(1, "embed"), config.remembered_questions

@@ -8,22 +8,19 @@ from uuid import UUID
 import grpc
 
 from reverie.query.v1 import query_pb2, query_pb2_grpc
-from reverie.storage.v1 import search_pb2, search_pb2_grpc
+from reverie.storage.v1 import search_pb2
 from services.query import limits, pages
 from services.query.days import LeapDay, days_like, local_day, time_zone
 from services.query.memory import SpeakersByOwner, Vectors
 from services.query.understanding import Question, understand
 from services.runtime import deadline, principal
-from services.runtime.client import forwarded
 from services.runtime.clock import WallClock, utc_now
 from services.runtime.errors import InternalError
 from services.runtime.terms import ANALYZER
 from services.runtime.tokens import METADATA_KEY, Tokens
+from services.storage.client import StorageSearchClient
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-OWNER_KEY = "reverie-owner"
-"""The request header by which the mesh sends an owner's searches to the same instance of storage."""
 
 SEARCH_PAGE = "query.search"
 DAY_PAGE = "query.day"
@@ -37,7 +34,7 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
 
     def __init__(
         self,
-        storage: search_pb2_grpc.StorageSearchServiceStub,
+        storage: StorageSearchClient,
         tokens: Tokens,
         vectors: Vectors,
         speakers: SpeakersByOwner,
@@ -119,16 +116,15 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
     async def _ask(
         self, asked: search_pb2.SearchRequest, owner: UUID, context: Context
     ) -> search_pb2.SearchResponse:
-        metadata = (*forwarded(), (OWNER_KEY, owner.hex))
-        call = self._storage.Search(asked, metadata=metadata, timeout=_time_left(context))
-        answer: search_pb2.SearchResponse = await _answered(call, context)
+        answer, token = await self._storage.search(asked, owner, _time_left(context))
+        _hand_on(token, context)
         return answer
 
     async def _list(
         self, asked: search_pb2.ListOnDaysRequest, context: Context
     ) -> search_pb2.ListOnDaysResponse:
-        call = self._storage.ListOnDays(asked, metadata=forwarded(), timeout=_time_left(context))
-        answer: search_pb2.ListOnDaysResponse = await _answered(call, context)
+        answer, token = await self._storage.list_on_days(asked, _time_left(context))
+        _hand_on(token, context)
         return answer
 
     def _day(self, request: query_pb2.ListOnThisDayRequest) -> date:
@@ -192,10 +188,7 @@ def _time_left(context: Context) -> float:
     return deadline.shaved(deadline.remaining(context))
 
 
-async def _answered(call: Any, context: Context) -> Any:
-    """Wait for storage's answer and hand its consistency token on."""
-    answer = await call
-    for key, value in await call.trailing_metadata() or ():
-        if key == METADATA_KEY:
-            context.set_trailing_metadata(((METADATA_KEY, value),))
-    return answer
+def _hand_on(token: str, context: Context) -> None:
+    """Give the caller storage's consistency token."""
+    if token:
+        context.set_trailing_metadata(((METADATA_KEY, token),))

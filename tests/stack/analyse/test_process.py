@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from reverie.storage.v1 import analysis_pb2, analysis_pb2_grpc
 from services.runtime.client import connect
+from services.storage.client import StorageAnalysisClient
 from tests.stack.analyse.workers import Instant, all_analysed, holds, vectors, working
 from tests.stack.servers import until
 from tests.stack.storage.harness import Storage, create, memory
@@ -23,7 +24,7 @@ SECONDS = 60.0
 class Between(analysis_pb2_grpc.StorageAnalysisServiceServicer):
     """Stands between a worker and storage; may keep results from arriving."""
 
-    def __init__(self, storage: analysis_pb2_grpc.StorageAnalysisServiceStub) -> None:
+    def __init__(self, storage: StorageAnalysisClient) -> None:
         self._storage = storage
         self.held = 0
         self.hold = True
@@ -32,15 +33,13 @@ class Between(analysis_pb2_grpc.StorageAnalysisServiceServicer):
         self, request: analysis_pb2.ClaimDueRequest, _context: object
     ) -> analysis_pb2.ClaimDueResponse:
         request.lease.FromMilliseconds(1)
-        response: analysis_pb2.ClaimDueResponse = await self._storage.ClaimDue(request)
-        return response
+        return await self._storage.claim_due(request, 5)
 
     async def AttachResults(  # noqa: N802
         self, request: analysis_pb2.AttachResultsRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> analysis_pb2.AttachResultsResponse:
         if not self.hold:
-            response: analysis_pb2.AttachResultsResponse = await self._storage.AttachResults(request)
-            return response
+            return await self._storage.attach_results(request, 5)
         self.held += 1
         await context.abort(grpc.StatusCode.UNAVAILABLE, "held")
         raise AssertionError
@@ -78,8 +77,7 @@ class Process:
 async def between(socket: Path) -> AsyncIterator[tuple[Between, Path]]:
     """What stands between, and where it listens."""
     async with connect(socket) as channel:
-        stub = analysis_pb2_grpc.StorageAnalysisServiceStub(channel)  # type: ignore[no-untyped-call]
-        between = Between(stub)
+        between = Between(StorageAnalysisClient(channel))
         server = grpc.aio.server()
         analysis_pb2_grpc.add_StorageAnalysisServiceServicer_to_server(between, server)  # type: ignore[no-untyped-call]
         path = socket.with_name("between.sock")

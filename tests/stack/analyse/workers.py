@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from reverie.storage.v1 import analysis_pb2_grpc
 from services.analyse.hints import Hints, NoHints
 from services.analyse.planner import Pace, Planner
 from services.analyse.stage import Work
 from services.analyse.worker import Worker
 from services.runtime.client import connect
+from services.storage.client import StorageAnalysisClient
 from tests.stack.servers import until
 from tests.stack.storage.harness import VECTOR, Storage
 
@@ -65,7 +65,7 @@ async def working(
     """A worker at work."""
     async with connect(socket) as channel:
         worker = Worker(
-            analysis_pb2_grpc.StorageAnalysisServiceStub(channel),  # type: ignore[no-untyped-call]
+            StorageAnalysisClient(channel),
             stage,
             hints or NoHints(),
             Planner(pace or Pace(poll_seconds=0.02), random.Random(1).random),

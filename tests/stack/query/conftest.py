@@ -26,6 +26,7 @@ from services.runtime.embedder import Vectors as Numbers
 from services.runtime.interceptors import CallNumbers, Guard
 from services.runtime.principal import ALGORITHM, AUDIENCE, ISSUER, Call, Principal, Verifier
 from services.runtime.terms import question_terms
+from services.storage.client import StorageSearchClient
 from services.storage.database import Database
 from tests.stack.search.harness import Search
 from tests.stack.storage.harness import DIMENSIONS, TENANT, Context, Storage, context
@@ -78,7 +79,7 @@ class Query:
         self.now = datetime(2024, 5, 7, 12, tzinfo=UTC)
         self._issuer = issuer
         self.service = QueryService(
-            search_pb2_grpc.StorageSearchServiceStub(channel),  # type: ignore[no-untyped-call]
+            StorageSearchClient(channel),
             storage.tokens,
             Vectors(self.embedder, ThreadPoolExecutor(1), 100),  # type: ignore[arg-type]
             SpeakersByOwner(100),

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import grpc
 import pytest
 
 from reverie.query.v1 import query_pb2
@@ -13,7 +12,6 @@ from services.runtime.errors import (
     TokenInvalid,
     Unauthenticated,
     UserForbidden,
-    from_rpc_error,
 )
 from tests.stack.query.conftest import Query
 from tests.stack.search.harness import create, turn
@@ -97,17 +95,15 @@ async def test_the_answers_token_holds_for_the_next_read(storage: Storage, query
     seen = storage.tokens.parse_consistency(token)
     await query.search_with_token("cat", token=token)
     ahead = storage.tokens.consistency(seen._replace(revision=seen.revision + 1))
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(StalePrimary):
         await query.search_with_token("cat", token=ahead)
-    assert isinstance(from_rpc_error(refused.value), StalePrimary)
 
 
 async def test_storage_verifies_the_jwt_again(storage: Storage, query: Query) -> None:
     query.enter("ana", seconds=-1)
     request = query_pb2.SearchMemoriesRequest(parent="users/ana", query="cat")
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(Unauthenticated):
         await query.service.SearchMemories(request, context(Context()))
-    assert isinstance(from_rpc_error(refused.value), Unauthenticated)
 
 
 async def test_another_user_is_refused_before_anything_is_asked(query: Query) -> None:
