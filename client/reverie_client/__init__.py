@@ -1,6 +1,6 @@
 """The Python client of Reverie, a memory platform: async, typed, one connection for a whole program.
 
-    async with reverie_client.connect(["127.0.0.1:8443"], ca=Path("ca.pem"), token=Path("token")) as reverie:
+    async with reverie_client.connect("127.0.0.1:8443", ca=Path("ca.pem"), token=Path("token")) as reverie:
         user = reverie.user("ines")
         memory = await user.create("Planted the lemon tree.", occurred_at=date(2025, 3, 9))
         async for hit in user.search("Where is the lemon tree?"):

@@ -17,7 +17,7 @@ from reverie_client.user import User
 
 
 def connect(
-    edges: Sequence[str],
+    edges: str | Sequence[str],
     *,
     token: TokenSource = None,
     ca: Path | bytes | None = None,
@@ -28,16 +28,18 @@ def connect(
 ) -> "Reverie":
     """A connection, to be used as `async with connect(...) as reverie`. Sends nothing before the first call.
 
-    `edges`: addresses such as "127.0.0.1:8443", the nearest first; calls go to the first that answers.
+    `edges`: an address such as "127.0.0.1:8443", or several, the nearest first; calls go to the first that
+    answers.
     `token`: the JWT, a file that holds it, or a function that gives one that is valid now.
     `ca`: the certificates to trust, as PEM or a file of it; None: those that gRPC brings along.
     `plaintext`: no TLS, for tests in one process; never send a token so.
     """
+    addresses = [edges] if isinstance(edges, str) else list(edges)
     certificates = ca.read_bytes() if isinstance(ca, Path) else ca
     credentials = None if plaintext else grpc.ssl_channel_credentials(certificates)
     return Reverie(
-        Links(list(edges), credentials),
-        Edges(len(edges)),
+        Links(addresses, credentials),
+        Edges(len(addresses)),
         token,
         retry or RetryPolicy(),
         ids or Ids(),

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shutil
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +38,7 @@ QUESTIONS = (
 )
 DAY = datetime(2026, 2, 28, 12, tzinfo=UTC)
 """The last day of the file: 29 February comes round on it."""
+_LAST_QUESTION = "Who fixed the boiler?"
 _ANSWERS = 2
 _BATCH = 500
 
@@ -171,37 +174,45 @@ def _show_end(console: Console, demonstration: Demonstration) -> None:
 def next_steps(home: Home) -> list[str]:
     """What to type next, with this home's own addresses."""
     endpoint = home.endpoint()
+    python = importer.as_typed(Path(sys.executable))
+    reverie = "reverie" if shutil.which("reverie") else importer.as_typed(Path(sys.argv[0]))
     there = "" if home == Home.locate(None, os.environ) else f" --home {home.root}"
     return [
         "What to type next:",
-        f'  reverie search --user {USER} "What colour did Pai paint the kitchen?" --why{there}',
-        f"  reverie timeline --user {USER} --since 2025-10 --until 2025-10{there}",
-        f'  reverie add --user {USER} "The lemon tree has its second flower."{there}',
-        f"  reverie status{there}; reverie down{there}",
+        f'  {reverie} search --user {USER} "What colour did Pai paint the kitchen?" --why{there}',
+        f"  {reverie} timeline --user {USER} --since 2025-10 --until 2025-10{there}",
+        f'  {reverie} add --user {USER} "The lemon tree has its second flower."{there}',
+        f"  {reverie} status{there}; {reverie} down{there}",
         "",
-        *snippets(endpoint, there),
+        f"From {python}, after `{reverie} token --user {USER}{there} > token`, by the client:",
+        *client_snippet(endpoint),
+        "",
+        "And with the stubs alone, as in any language that has gRPC:",
+        *stubs_snippet(endpoint),
     ]
 
 
-def snippets(endpoint: Endpoint, there: str) -> list[str]:
-    """The same question from Python, by the client and by the generated stubs alone."""
-    edge = endpoint.public[0]
+def client_snippet(endpoint: Endpoint) -> list[str]:
+    """A program that asks by the client, with its token in the file `token`."""
     return [
-        f"From Python, after `reverie token --user {USER}{there} > token`:",
         "  import asyncio, pathlib, reverie_client",
         f"  ca, token = pathlib.Path({str(endpoint.ca)!r}), pathlib.Path('token')",
         "  async def main():",
-        f"      async with reverie_client.connect([{edge!r}], ca=ca, token=token) as reverie:",
-        f"          async for hit in reverie.user({USER!r}).search('Who fixed the boiler?', limit=3):",
+        f"      async with reverie_client.connect({endpoint.public[0]!r}, ca=ca, token=token) as reverie:",
+        f"          async for hit in reverie.user({USER!r}).search({_LAST_QUESTION!r}, limit=3):",
         "              print(hit.memory.occurred.isoformat(), hit.memory.text)",
         "  asyncio.run(main())",
-        "",
-        "With the stubs alone, as in any language that has gRPC:",
+    ]
+
+
+def stubs_snippet(endpoint: Endpoint) -> list[str]:
+    """The same by generated stubs."""
+    return [
         "  import grpc, pathlib",
         "  from reverie.query.v1 import query_pb2, query_pb2_grpc",
         f"  ca, token = pathlib.Path({str(endpoint.ca)!r}).read_bytes(), pathlib.Path('token').read_text()",
-        f"  channel = grpc.secure_channel({edge!r}, grpc.ssl_channel_credentials(ca))",
-        f"  question = query_pb2.SearchMemoriesRequest(parent='users/{USER}', query='Who fixed the boiler?')",
+        f"  channel = grpc.secure_channel({endpoint.public[0]!r}, grpc.ssl_channel_credentials(ca))",
+        f"  question = query_pb2.SearchMemoriesRequest(parent='users/{USER}', query={_LAST_QUESTION!r})",
         "  stub = query_pb2_grpc.QueryServiceStub(channel)",
         "  print(stub.SearchMemories(question, metadata=[('authorization', f'Bearer {token.strip()}')]))",
     ]

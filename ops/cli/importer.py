@@ -49,7 +49,7 @@ def open_source(file: Path | None, format_name: str, user: str) -> Source:
     stream = file.open("rb")
     size = file.stat().st_size
     entries = _closing(stream, jsonl.read(stream, user, now))
-    return Source(_typed(file), [(user, entries)], lambda: _read_so_far(stream, size))
+    return Source(as_typed(file), [(user, entries)], lambda: _read_so_far(stream, size))
 
 
 def run(home: Path | None, source: Source, *, batch: int, wait: bool) -> Report:
@@ -139,10 +139,10 @@ def _locomo(path: Path, prefix: str) -> Source:
             yield entry
 
     parts = [(user, counted(entries)) for user, entries in conversations]
-    return Source(_typed(path), parts, lambda: read / max(1, total))
+    return Source(as_typed(path), parts, lambda: read / max(1, total))
 
 
-def _typed(file: Path) -> str:
+def as_typed(file: Path) -> str:
     """The path, from where the command was typed if the file lies below it."""
     here = Path.cwd()
     return str(file.relative_to(here) if file.is_relative_to(here) else file)

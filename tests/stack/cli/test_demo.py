@@ -27,10 +27,9 @@ async def test_what_the_demo_says_to_type_next_works(
 ) -> None:
     await reverie.json("demo")
     (tmp_path / "token").write_text((await reverie("token", "--user", "ines")).stdout)
-    snippets = "\n".join(demonstration.snippets(platform.endpoint, ""))
-    client, stubs = (part.split(":\n", 1)[1] for part in snippets.split("\n\n"))
-    for program in (client, stubs):
-        lines = "\n".join(line.removeprefix("  ") for line in program.splitlines())
+    endpoint = platform.endpoint
+    for program in (demonstration.client_snippet(endpoint), demonstration.stubs_snippet(endpoint)):
+        lines = "\n".join(line.removeprefix("  ") for line in program)
         printed = await asyncio.to_thread(
             subprocess.run, [sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, timeout=60
         )

@@ -28,7 +28,7 @@ NOWHERE = "unix:/nonexistent/reverie.sock"
 
 @pytest.fixture
 async def reverie(served: Served) -> AsyncIterator[Reverie]:
-    async with reverie_client.connect([served.address], token="a-jwt", plaintext=True) as connection:
+    async with reverie_client.connect(served.address, token="a-jwt", plaintext=True) as connection:
         yield connection
 
 
