@@ -64,7 +64,7 @@ format: setup ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix .
 
 bench: setup ## Run every bench and regenerate docs/benchmarks.md
-	$(BIN)/reverie bench all
+	$(BIN)/reverie bench all --docs docs
 
 clean: down ## Stop everything and remove .venv and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -57,6 +57,12 @@ class Record:
         """The record as one line."""
         return json.dumps(asdict(self))
 
+    @staticmethod
+    def of_json(line: str) -> "Record":
+        """The inverse of `to_json`."""
+        value = json.loads(line)
+        return Record(**{**value, "machine": Machine(**value["machine"])})
+
 
 def _git(root: Path, *arguments: str) -> str:
     command = ["git", "-C", str(root), *arguments]

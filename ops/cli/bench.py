@@ -29,10 +29,14 @@ def bench(
         typer.Option(help="The LoCoMo file of `retrieval`; else $REVERIE_LOCOMO.", show_default=False),
     ] = None,
     embedder: Annotated[str, typer.Option(help="The embedder of the platform that is made.")] = "minilm",
+    docs: Annotated[
+        Path | None,
+        typer.Option(help="A folder whose benchmarks.md is written anew.", show_default=False),
+    ] = None,
     output: OutputOption = Output.TABLE,
     home: HomeOption = None,
 ) -> None:
-    """Measure what calls cost over their floor, and how good answers are. Prints one record a bench."""
+    """Measure what calls cost over their floor, and how good answers are. JSON: one record a bench."""
     import asyncio
 
     from ops.bench.registry import BENCHES, CannotRunError, Options
@@ -45,12 +49,32 @@ def bench(
         names = ", ".join(each.name for each in BENCHES)
         raise CommandError(f"name a bench: {names} or {ALL}", code=COULD_NOT_RUN)
     options = Options(running=running, home=home, dataset=dataset, embedder=embedder)
+    records = []
     for each in chosen:
         try:
-            record = asyncio.run(_measure(each.load(), options))
+            records.append(asyncio.run(_measure(each.load(), options)))
         except CannotRunError as reason:
             raise CommandError(f"{each.name}: {reason}", code=COULD_NOT_RUN) from None
+        _show(records[-1], output)
+    if docs is not None:
+        from ops.bench import report
+
+        typer.echo(f"wrote {report.publish(records, docs)}", err=True)
+
+
+def _show(record: "Record", output: Output) -> None:
+    """One record: a line of JSON, or its goals with what was measured."""
+    from ops.bench import report
+    from ops.cli import printing
+
+    if output is Output.JSON:
         typer.echo(record.to_json())
+        return
+    rows = (
+        (goal.figure, f"{value:g}", goal.bound, "met" if goal.is_met(value) else "missed", goal.meaning)
+        for goal, value in report.goals_of(record)
+    )
+    printing.print_rows((record.bench, "measured", "goal", "", "what it is"), rows)
 
 
 async def _measure(run: "Run", options: "Options") -> "Record":
