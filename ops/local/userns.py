@@ -40,7 +40,7 @@ def enter_user_namespace() -> None:
             number,
             "PostgreSQL does not run as root, and this system refuses a user namespace "
             f"({os.strerror(number)}): run as another user, or allow user namespaces (sysctl "
-            "user.max_user_namespaces, kernel.unprivileged_userns_clone; in a container: its seccomp profile)",
+            "user.max_user_namespaces, kernel.unprivileged_userns_clone; in a container its seccomp profile)",
         )
     Path("/proc/self/setgroups").write_text("deny", encoding="ascii")  # the kernel asks for it before gid_map
     Path("/proc/self/uid_map").write_text(f"{INNER_ID} {uid} 1", encoding="ascii")
