@@ -30,6 +30,8 @@ def command(bootstrap_path: Path) -> list[str]:
     """
     binary = resources.files("envoy") / "_bin" / "envoy"
     options = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warn"]
+    # By default a line about a failed call is kept back for up to ten seconds.
+    options += ["--file-flush-interval-msec", "1000"]
     return [str(binary), "--config-path", str(bootstrap_path), *options]
 
 

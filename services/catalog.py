@@ -64,7 +64,7 @@ class Breaker:
     max_requests: int = 1024
     max_pending: int = 256
     retry_budget_percent: float = 20.0
-    """Retries under way, as a share of requests under way (at least three)."""
+    """Retries under way, as a share of requests of the last quarter of a second (at least ten)."""
 
 
 @dataclass(frozen=True, slots=True)

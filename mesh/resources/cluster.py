@@ -48,6 +48,11 @@ _CONNECT_TIMEOUT = timedelta(seconds=1)
 # A peer that froze or was cut off is noticed by its missing pong; the kernel would take minutes.
 _KEEPALIVE = KeepaliveSettings(interval=timedelta(seconds=5), timeout=timedelta(seconds=3))
 _PANIC_PERCENT = 50.0
+# When an instance dies, all calls that it had fail at the same moment: more than a fifth of those under way.
+# Over this time they are few. It is also about how long a retry takes, so that the budget still bounds what
+# retries add to a long outage.
+_BUDGET_INTERVAL = timedelta(milliseconds=250)
+_FEWEST_RETRIES = 10
 _RING_SIZE = 256
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -122,7 +127,9 @@ def _balancing(*, zone_aware: bool) -> ClusterCommonLbConfig:
 
 def _breakers(breaker: Breaker) -> CircuitBreakers:
     budget = CircuitBreakersThresholdsRetryBudget(
-        budget_percent=Percent(value=breaker.retry_budget_percent), min_retry_concurrency=3
+        budget_percent=Percent(value=breaker.retry_budget_percent),
+        budget_interval=_BUDGET_INTERVAL,
+        min_retry_concurrency=_FEWEST_RETRIES,
     )
     thresholds = CircuitBreakersThresholds(
         max_connections=breaker.max_connections,
@@ -134,10 +141,10 @@ def _breakers(breaker: Breaker) -> CircuitBreakers:
 
 
 def _ejection(ejection: Ejection) -> OutlierDetection:
-    """By gateway failures: unreachable, UNAVAILABLE, DEADLINE_EXCEEDED.
+    """After so many gateway failures one after the other: unreachable, UNAVAILABLE, DEADLINE_EXCEEDED.
 
-    Not by all of Envoy's 5xx: it counts INTERNAL, UNKNOWN and UNIMPLEMENTED too, so one poisonous request,
-    repeated, would drive out healthy instances one after the other.
+    Not after any of Envoy's 5xx: it counts INTERNAL, UNKNOWN and UNIMPLEMENTED too, so a poisonous request,
+    repeated, could drive out healthy instances. (Its `error_matcher` does not apply to gRPC.)
     """
     return OutlierDetection(
         interval=ejection.interval,

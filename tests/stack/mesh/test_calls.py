@@ -1,5 +1,6 @@
 """Calls between services: who may make which, and what proxies do about failures."""
 
+import contextlib
 import time
 
 import grpc
@@ -80,6 +81,30 @@ async def test_only_what_may_be_repeated_is_repeated(world: World) -> None:
         for teller in tellers:
             teller.refusals = []
         assert sum(teller.calls for teller in tellers) - before == 1
+
+
+async def test_who_refuses_calls_is_ejected_but_not_who_answers_with_errors(world: World) -> None:
+    ejected = "cluster.teller.outlier_detection.ejections_active"
+    code, limit = grpc.StatusCode, 5
+    teller = world.services["teller-a-0"]
+    async with world.visitor("teller", "a", 1), world.egress("asker-a-0") as channel:
+        await world.endpoints("asker-a-0", "teller", 3)
+        for status in (code.INTERNAL, code.UNKNOWN, code.UNAVAILABLE):
+            assert await world.gauge("asker-a-0", ejected) == 0
+            teller.refusals = [status] * limit
+            while teller.refusals:
+                await _any_outcome(channel)
+        assert await world.gauge("asker-a-0", ejected) == 1
+        before = teller.calls
+        for _ in range(20):
+            await call(channel, TELL)
+        assert teller.calls == before
+    await world.is_gauge("asker-a-0", ejected, 0)
+
+
+async def _any_outcome(channel: grpc.aio.Channel) -> None:
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        await call(channel, TELL)
 
 
 async def test_a_call_ends_at_its_deadline_or_the_catalogs_whichever_is_first(world: World) -> None:

@@ -4,12 +4,12 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from reverie.mesh.v1 import mesh_pb2
 from tests.stack.mesh.table import TELL
-from tests.stack.mesh.world import World, call, eventually
+from tests.stack.mesh.world import World, call, eventually, free_port
 
 CALLERS = 6
 
@@ -67,13 +67,11 @@ async def _no_more_from(result: Load, instance: str) -> None:
 
 async def test_a_new_instance_is_used_and_a_leaving_one_avoided_without_a_failed_call(world: World) -> None:
     async with load(world) as result:
-        await world.add("teller", "a", 1)
-        await _answers_from(result, "teller-a-1")
-        await world.services["teller-a-1"].stop(grace=1.0)
-        await _no_more_from(result, "teller-a-1")
-        await world.remove("teller-a-1")
+        async with world.visitor("teller", "a", 1):
+            await _answers_from(result, "teller-a-1")
+            await world.services["teller-a-1"].stop(grace=1.0)
+            await _no_more_from(result, "teller-a-1")
         await _answers_from(result, "teller-a-0")
-    await world.in_sync()
 
 
 async def test_an_instance_that_dies_costs_no_call_and_is_used_again_when_it_is_back(world: World) -> None:
@@ -83,6 +81,58 @@ async def test_an_instance_that_dies_costs_no_call_and_is_used_again_when_it_is_
         await _no_more_from(result, "teller-b-0")
         await world.services["teller-b-0"].start()
         await _answers_from(result, "teller-b-0")
+
+
+async def test_an_instance_that_freezes_is_avoided_and_used_again_when_it_goes_on(world: World) -> None:
+    world.services["teller-b-0"].thawed.clear()
+    try:
+        await world.endpoints("asker-a-0", "teller", 1, "healthy")
+        async with world.egress("asker-a-0") as channel:
+            answers = {(await call(channel, TELL))["instance"] for _ in range(20)}
+    finally:
+        world.services["teller-b-0"].thawed.set()
+    assert answers == {"teller-a-0"}
+    await world.endpoints("asker-a-0", "teller", 2, "healthy")
+
+
+async def test_each_zone_keeps_to_itself_while_it_can(world: World) -> None:
+    async with AsyncExitStack() as stack:
+        for service, zone in (("teller", "c"), ("asker", "b"), ("asker", "c")):
+            await stack.enter_async_context(world.visitor(service, zone, 0))
+        await world.in_sync()
+        channel = await stack.enter_async_context(world.egress("asker-c-0"))
+        assert {(await call(channel, TELL))["instance"] for _ in range(20)} == {"teller-c-0"}
+        await world.services["teller-c-0"].stop(grace=1.0)
+        assert {(await call(channel, TELL))["instance"] for _ in range(20)} <= {"teller-a-0", "teller-b-0"}
+
+
+async def test_a_topology_that_can_not_be_read_or_built_changes_nothing(world: World) -> None:
+    good = world.topology
+    unknown = replace(
+        good.instances[0],
+        id="nobody-a-0",
+        service="nobody",
+        port=free_port(),
+        app_socket=world.home / "nobody.app",
+        egress_socket=world.home / "nobody.egress",
+        admin_socket=world.home / "nobody.admin",
+    )
+    bad = replace(good, instances=(*good.instances, unknown))
+    async with load(world):
+        for break_it in (
+            lambda: world.topology_path.write_text("{"),
+            lambda: world.topology_path.write_text("{}"),
+            lambda: world.publish(bad),
+        ):
+            before = world.log("mesh").count("topology refused")
+            break_it()
+
+            async def refused(before: int = before) -> bool:
+                return world.log("mesh").count("topology refused") > before
+
+            await eventually(refused, "the refusal in the log")
+        world.publish(good)
+    await world.in_sync()
 
 
 async def test_flips_lose_nothing(world: World) -> None:
@@ -132,11 +182,8 @@ async def test_calls_go_on_without_a_control_plane_and_it_catches_up_when_it_is_
         await eventually(goes_on, "calls without a control plane")
         await world.start_plane()
         await world.in_sync()
-        await world.add("teller", "a", 2)
-        await _answers_from(result, "teller-a-2")
-        await world.services["teller-a-2"].stop(grace=1.0)
-        await world.remove("teller-a-2")
-    await world.in_sync()
+        async with world.visitor("teller", "a", 2):
+            await _answers_from(result, "teller-a-2")
 
 
 async def test_a_proxy_that_is_killed_is_told_everything_again(world: World) -> None:

@@ -1,6 +1,7 @@
 """What applications and operators get at the edge."""
 
 import asyncio
+import json
 import ssl
 import time
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import pytest
 from mesh.topology import Edge
 from ops.local.pki import ensure_jwt_keys
 from tests.stack.mesh.table import ASK, BOTH, STICKY, TELL
-from tests.stack.mesh.world import World, call, refusal
+from tests.stack.mesh.world import World, call, eventually, refusal
 
 
 @pytest.fixture
@@ -121,3 +122,24 @@ async def test_who_comes_with_http_1_is_told_what_is_missing(world: World, edge:
     writer.close()
     assert answer.startswith(b"HTTP/1.1 401")
     assert b"Jwt is missing" in answer
+
+
+async def test_a_call_that_fails_by_our_fault_is_written_down_with_the_reason(
+    world: World, edge: Edge
+) -> None:
+    world.services["asker-a-0"].refusals = [grpc.StatusCode.INTERNAL]
+    async with world.edge(edge.public_port) as channel:
+        await refusal(channel, ASK, world.bearer())
+
+    async def written() -> bool:
+        lines = [json.loads(line) for line in world.log(edge.id).splitlines() if line.startswith("{")]
+        return any(line["path"] == f"/{ASK}/Do" and line["grpc_status"] == "Internal" for line in lines)
+
+    await eventually(written, "the failure in the edge's log")
+
+
+async def test_messages_of_the_largest_size_pass(world: World, edge: Edge) -> None:
+    async with world.edge(edge.public_port) as channel:
+        method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{TELL}/Do")
+        answer = await method(b"x" * (4 * 1024 * 1024), metadata=world.bearer(), timeout=5)
+    assert json.loads(answer)["path"] == f"/{TELL}/Do"

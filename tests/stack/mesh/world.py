@@ -3,12 +3,14 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 
 import grpc
 import jwt
-from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh.bootstrap import bootstrap, command
 from mesh.inspection import read
@@ -57,6 +59,9 @@ class FakeService(grpc.GenericRpcHandler):
         self.refusals: list[grpc.StatusCode] = []
         """Statuses for the next calls, in this order."""
         self.delay = 0.0
+        self.thawed = asyncio.Event()
+        """Cleared: it answers nothing, and no question about its health either, but keeps its connections."""
+        self.thawed.set()
         self.health = Health()
         self._server: grpc.aio.Server | None = None
 
@@ -68,6 +73,7 @@ class FakeService(grpc.GenericRpcHandler):
         async def answer(_request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
             self.calls += 1
             self.seen.append(metadata)
+            await self.thawed.wait()
             await asyncio.sleep(self.delay)
             if self.refusals:
                 await context.abort(self.refusals.pop(0), "as told")
@@ -75,23 +81,42 @@ class FakeService(grpc.GenericRpcHandler):
 
         return grpc.unary_unary_rpc_method_handler(answer)
 
+    @property
+    def is_running(self) -> bool:
+        return self._server is not None
+
     async def start(self) -> None:
         self.health = Health()
-        self._server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+        options = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 5 * 1024 * 1024))
+        self._server = grpc.aio.server(options=options)
         self._server.add_generic_rpc_handlers((self,))
-        health_pb2_grpc.add_HealthServicer_to_server(HealthService(self.health), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(_Health(self), self._server)
         self._server.add_insecure_port(f"unix:{self.instance.app_socket}")
         await self._server.start()
         self.health.serving()
 
     async def stop(self, grace: float | None) -> None:
         """With a grace: says goodbye, lets calls end. Without: cuts everything off."""
-        assert self._server is not None
+        server, self._server = self._server, None
+        if server is None:
+            return
         if grace:
             self.health.draining()
             await asyncio.sleep(0.3)
         self.health.stopped()
-        await self._server.stop(grace)
+        await server.stop(grace)
+
+
+class _Health(HealthService):
+    def __init__(self, service: FakeService) -> None:
+        super().__init__(service.health)
+        self._thawed = service.thawed
+
+    async def Check(  # noqa: N802
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> health_pb2.HealthCheckResponse:
+        await self._thawed.wait()
+        return await super().Check(request, context)
 
 
 class World:
@@ -158,13 +183,29 @@ class World:
         self.publish(replace(self.topology, instances=(*self.topology.instances, instance)))
         return instance
 
-    async def remove(self, node: str) -> None:
+    @asynccontextmanager
+    async def visitor(self, service: str, zone: str, ordinal: int) -> AsyncIterator[Instance]:
+        """An instance that is there for a while, and then leaves as it should."""
+        instance = await self.add(service, zone, ordinal)
+        try:
+            yield instance
+        finally:
+            await self.services[instance.id].stop(grace=1.0)
+            await self._remove(instance.id)
+            await self.in_sync()
+
+    async def _remove(self, node: str) -> None:
         """Its line in the topology goes, then its proxy; its process has been stopped."""
         kept = tuple(one for one in self.topology.instances if one.id != node)
         self.publish(replace(self.topology, instances=kept))
-        await self.endpoints("asker-a-0", "teller", sum(one.service == "teller" for one in kept))
+        await self.endpoints("asker-a-0", "teller", self._tellers())
         self.kill(node)
         del self.services[node]
+        shutil.rmtree(self.home / node)
+
+    def _tellers(self) -> int:
+        """How many of the topology's tellers take calls."""
+        return sum(self.services[one.id].is_running for one in self.topology.of("teller"))
 
     def instance(self, service: str, zone: str, ordinal: int) -> Instance:
         node = f"{service}-{zone}-{ordinal}"
@@ -219,15 +260,22 @@ class World:
 
         await eventually(holds, "every proxy in sync")
 
-    async def endpoints(self, node: str, cluster: str, number: int) -> None:
-        """Wait until a proxy knows so many endpoints of a service."""
-        path = f"/stats?filter=^cluster.{cluster}.membership_total$"
+    async def endpoints(self, node: str, cluster: str, number: int, kind: str = "total") -> None:
+        """Wait until a proxy knows so many endpoints of a service; of kind "total" or "healthy"."""
+        await self.is_gauge(node, f"cluster.{cluster}.membership_{kind}", number)
+
+    async def is_gauge(self, node: str, name: str, number: int) -> None:
+        """Wait until one of a proxy's numbers is that."""
 
         async def holds() -> bool:
-            text = await asyncio.to_thread(read, self.home / node / "admin.sock", path)
-            return text.split() == [f"cluster.{cluster}.membership_total:", str(number)]
+            return await self.gauge(node, name) == number
 
-        await eventually(holds, f"{number} endpoints of {cluster} at {node}")
+        await eventually(holds, f"{name} is {number} at {node}")
+
+    async def gauge(self, node: str, name: str) -> int | None:
+        """One of a proxy's numbers; None if it does not have it."""
+        text = await asyncio.to_thread(read, self.home / node / "admin.sock", f"/stats?filter=^{name}$")
+        return int(text.split()[1]) if text else None
 
     def egress(self, node: str) -> grpc.aio.Channel:
         """As the service beside that proxy calls."""

@@ -31,4 +31,5 @@ def test_many_of_them_can_run_on_one_machine() -> None:
     assert arguments == [
         *("--config-path", "/run/bootstrap.json"),
         *("--disable-hot-restart", "--concurrency", "1", "--log-level", "warn"),
+        *("--file-flush-interval-msec", "1000"),
     ]

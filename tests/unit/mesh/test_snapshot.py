@@ -244,8 +244,8 @@ def test_breakers_and_ejection_are_the_catalogs(snapshots: dict[str, Snapshot]) 
     assert threshold.max_pending_requests == breaker.max_pending
     assert threshold.retry_budget.budget_percent.value == breaker.retry_budget_percent
     assert cluster.outlier_detection.consecutive_gateway_failure == ejection.consecutive_failures
-    assert cluster.outlier_detection.max_ejection_percent == ejection.max_percent
     assert cluster.outlier_detection.enforcing_consecutive_5xx == 0
+    assert cluster.outlier_detection.max_ejection_percent == ejection.max_percent
 
 
 def endpoints(snapshot: Snapshot, service: str) -> dict[str, list[tuple[int, bool]]]:
