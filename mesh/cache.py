@@ -60,6 +60,7 @@ class Cache:
         for session in self._open:
             if session.node_id in snapshots:
                 session.want(snapshots[session.node_id])
+                self._look_at(session)
         self._latest = {
             node_id: session
             for node_id, session in self._latest.items()
@@ -78,15 +79,18 @@ class Cache:
         """The proxy said something."""
         session.conversation.receive(kind, request)
         session.wake()
-        if not session.ready and session.conversation.is_open():
-            session.ready = True
-            self.on_change(session.node_id)
+        self._look_at(session)
 
     def close(self, session: Session) -> None:
         """The stream has ended."""
         session.connected = False
         self._open.discard(session)
         self.on_change(session.node_id)
+
+    def _look_at(self, session: Session) -> None:
+        if not session.ready and session.conversation.is_open():
+            session.ready = True
+            self.on_change(session.node_id)
 
     def is_ready(self, node_id: str) -> bool:
         """Whether a proxy is connected and has been ready for calls."""

@@ -74,6 +74,16 @@ def test_a_proxy_is_ready_from_its_first_acceptance_until_its_stream_ends() -> N
     assert told == [("one", True), ("one", False)]
 
 
+def test_a_proxy_that_has_everything_already_is_ready_once_it_is_known() -> None:
+    made, told = cache(), list[tuple[str, bool]]()
+    made.on_change = lambda node: told.append((node, made.is_ready(node)))
+    session = made.open("one")
+    made.hear(session, LISTENER, Request(has={"in": "1"}))
+    assert told == []
+    made.publish({"one": contents("1")})
+    assert told == [("one", True)]
+
+
 def test_the_end_of_an_old_stream_does_not_touch_the_new_one() -> None:
     made = cache(one=contents("1"))
     old, new = made.open("one"), made.open("one")

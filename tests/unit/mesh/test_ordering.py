@@ -9,9 +9,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from mesh.ordering import LINGER as LONGEST
 from mesh.ordering import Conversation
 from mesh.subscription import Request, Response, Sync
 from mesh.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource, Snapshot
+from services.catalog import SERVICES
 
 LINGER = 60.0
 ENDPOINTS = {"x": "x", "x-affine": "x", "y": "y"}
@@ -223,6 +225,10 @@ def test_a_cluster_is_removed_only_when_no_call_can_be_under_way() -> None:
     assert stream.settle() == [CLUSTER]
     assert stream.envoy.clusters == {"x": "1"}
     assert stream.conversation.wake_at() is None
+
+
+def test_clusters_stay_for_as_long_as_any_call_may_take() -> None:
+    assert max(api.timeout for row in SERVICES for api in row.apis) <= LONGEST
 
 
 def test_a_refused_cluster_holds_back_the_routes_to_it_and_nothing_else() -> None:
