@@ -97,6 +97,7 @@ class Worker:
         self._clock = clock
         self._shuffle = shuffle
         self._stopping = asyncio.Event()
+        self._failing = False
         self._thread = ThreadPoolExecutor(1, "stage", os.nice, (niceness,))
         self._log = structlog.get_logger("worker").bind(stage=stage.name, model=stage.model)
 
@@ -228,14 +229,20 @@ class Worker:
     async def _call(self, call: Awaitable[T]) -> T | None:
         """Wait for storage; None, after telling the planner, if it does not take the call."""
         try:
-            return await call
+            answer = await call
         except ReverieError as error:
             self._say_failed("storage did not take a call", error)
             return None
+        if self._failing:
+            self._failing = False
+            self._log.info("storage takes calls again")
+        return answer
 
     def _say_failed(self, what: str, error: ReverieError) -> None:
         self._planner.failed()
-        self._log.warning(what, reason=error.reason, error=error.message)
+        if not self._failing:
+            self._failing = True
+            self._log.warning(what, reason=error.reason, error=error.message)
 
     async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
         """Wait for the work; None, with the work cancelled, if `stop` comes first."""
