@@ -1,10 +1,15 @@
-"""What tests with real processes share: one PostgreSQL server, and a fresh database for each test."""
+"""What tests with real processes share.
+
+One PostgreSQL server with a fresh database for each test, and one platform for those who look at all of it.
+"""
 
 from collections.abc import AsyncIterator
 from itertools import count
 
 import pytest_asyncio
 
+from ops.local.plan import Options
+from ops.local.platform import Platform
 from ops.local.postgres import DATABASE
 from services.storage.database import Address, Database
 from tests.stack.servers import Server, scratch, started
@@ -36,3 +41,10 @@ async def database(address: Address) -> AsyncIterator[Database]:
     """Pools of a fresh database with the whole schema."""
     async with Database.opened(address) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(scope="session")
+async def platform() -> AsyncIterator[Platform]:
+    """One with the fast embedder. Whoever hurts it mends it; whoever kills its supervisor starts another."""
+    async with Platform.temporary(Options(embedder="static")) as running:
+        yield running
