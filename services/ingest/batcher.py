@@ -19,6 +19,9 @@ Send = Callable[[write_pb2.WriteBatchRequest, float], Awaitable[write_pb2.WriteB
 
 Answer = asyncio.Future[Outcome]
 
+SINGLE, BULK = "single", "bulk"
+"""The sorts of lanes."""
+
 RETRY_DELAY = timedelta(milliseconds=250)
 """What a caller is told to wait when a lane is full: a few hundred rows are through by then."""
 
@@ -26,7 +29,7 @@ _log = structlog.get_logger("batcher")
 
 
 class BatchNumbers:
-    """What batches look like, by sort of lane: `single` or `bulk`."""
+    """What batches look like, by sort of lane."""
 
     def __init__(self) -> None:
         self.rows = Histogram("reverie_ingest_batch_rows", "Operations in a batch", SIZES, label="sort")
@@ -69,7 +72,8 @@ class _Driver:
 
     def __init__(self, sort: str, send: Send, room: Room, numbers: BatchNumbers) -> None:
         self.room = room
-        self.lane: Lane[Answer] = Lane()
+        # A call of many is answered with receipts: memories would be most of the answer, and be dropped here.
+        self.lane: Lane[Answer] = Lane(without_memories=sort == BULK)
         self._sort = sort
         self._send = send
         self._numbers = numbers
@@ -162,8 +166,8 @@ class Batcher:
                 _Driver(sort, send, Room(queue_rows, queue_bytes, refused), counted) for _ in range(count)
             ]
 
-        self._single = drivers("single", lanes)
-        self._bulk = drivers("bulk", bulk_lanes)
+        self._single = drivers(SINGLE, lanes)
+        self._bulk = drivers(BULK, bulk_lanes)
 
     async def __aenter__(self) -> Self:
         return self

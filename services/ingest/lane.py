@@ -23,6 +23,7 @@ from services.runtime.errors import (
     InternalError,
     PeerUnavailable,
     ReverieError,
+    TooLarge,
     UnknownOutcome,
 )
 
@@ -37,8 +38,11 @@ LONGEST_PAUSE = 0.5
 _FRAME = 16
 """Bytes that an operation, or an owner, takes in a batch beyond its own: tags, lengths, numbers."""
 
-_DOUBTFUL = (UnknownOutcome, PeerUnavailable, DeadlineExceeded)
-"""After these a batch may have been committed."""
+_DOUBTFUL = (UnknownOutcome, PeerUnavailable, DeadlineExceeded, TooLarge)
+"""After these a batch may have been committed. Too large is the answer: a batch has limits of its own."""
+
+_LASTING = (InternalError, TooLarge)
+"""The same batch would meet these again."""
 
 Caller = TypeVar("Caller")
 
@@ -107,9 +111,9 @@ class Batch(Generic[Caller]):
 
     __slots__ = ("attempts", "doubtful", "entries", "owner_indices", "request")
 
-    def __init__(self) -> None:
+    def __init__(self, *, without_memories: bool) -> None:
         self.entries: list[Entry[Caller]] = []
-        self.request = write_pb2.WriteBatchRequest()
+        self.request = write_pb2.WriteBatchRequest(without_memories=without_memories)
         self.owner_indices: dict[bytes, int] = {}
         self.attempts = 0
         self.doubtful = False
@@ -143,9 +147,13 @@ class Batch(Generic[Caller]):
 
 
 class Lane(Generic[Caller]):
-    """A queue of operations and the batch in flight."""
+    """A queue of operations and the batch in flight.
 
-    def __init__(self) -> None:
+    `without_memories`: its callers need no more than the revisions of memories that were there already.
+    """
+
+    def __init__(self, *, without_memories: bool = False) -> None:
+        self._without_memories = without_memories
         # The first of each memory; those behind it come forward one batch at a time.
         self._heads: OrderedDict[bytes, Entry[Caller]] = OrderedDict()
         self._behind: dict[bytes, deque[Entry[Caller]]] = {}
@@ -187,7 +195,7 @@ class Lane(Generic[Caller]):
         """The next batch; None while one is in flight, or if nothing waits."""
         if self._in_flight is not None or not self._heads:
             return None
-        batch = self._in_flight = Batch()
+        batch = self._in_flight = Batch(without_memories=self._without_memories)
         room = MAX_BYTES
         while self._heads and len(batch.entries) < MAX_ROWS:
             operation = next(iter(self._heads.values())).operation
@@ -221,7 +229,7 @@ class Lane(Generic[Caller]):
         batch.attempts += 1
         deadline = batch.deadline
         if (
-            isinstance(error, InternalError)
+            isinstance(error, _LASTING)
             or not batch.doubtful
             or deadline is None
             or now + pause >= deadline

@@ -53,6 +53,8 @@ class Written:
     committed: int = 0
     lineage: bytes = b""
     due: list[tuple[UUID, UUID]] = field(default_factory=list)
+    without_memories: bool = False
+    """Whether nobody asks for those that were there already."""
 
     def took(self, part: Batch, row: "Record", there: Mapping[int, records.Fields]) -> None:
         """Adds a part that was committed; `there`: memories that were there already, by place."""
@@ -95,7 +97,7 @@ class WriteService(write_pb2_grpc.StorageWriteServiceServicer):
         batch = Batch.of(request)
         until = self._clock() + deadline.shaved(deadline.remaining(context))
         # A task of its own: a caller that goes away must not cut a commit short.
-        task = asyncio.ensure_future(self._write(batch, until))
+        task = asyncio.ensure_future(self._write(batch, Written(without_memories=request.without_memories), until))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
         return (await asyncio.shield(task)).response(request)
@@ -105,8 +107,7 @@ class WriteService(write_pb2_grpc.StorageWriteServiceServicer):
         while self._under_way:
             await asyncio.wait(self._under_way)
 
-    async def _write(self, batch: Batch, until: float) -> Written:
-        written = Written()
+    async def _write(self, batch: Batch, written: Written, until: float) -> Written:
         waiting = [batch]
         while waiting:
             part = waiting.pop()
@@ -127,7 +128,9 @@ class WriteService(write_pb2_grpc.StorageWriteServiceServicer):
         arguments = part.arguments()
         async with self._pool.acquired() as connection:
             (row,) = await commit(connection, text("write_batch"), arguments, until - self._clock())
-            there = await self._already_there(connection, part, row["status"], until)
+            there: dict[int, records.Fields] = {}
+            if not written.without_memories:
+                there = await self._already_there(connection, part, row["status"], until)
         written.took(part, row, there)
 
     async def _already_there(

@@ -16,6 +16,7 @@ from reverie.memory.v1.memory_pb2 import Memory
 from reverie.storage.v1 import write_pb2
 from services.ingest.batcher import Batcher
 from services.ingest.service import IngestService
+from services.ingest.validation import MAX_TEXT
 from services.runtime.errors import (
     EtagMismatch,
     MemoryDeleted,
@@ -46,6 +47,7 @@ class Ingest:
         self.storage = storage
         self.lost_answers = 0
         self.batches = 0
+        self.largest_answer = 0
         self.batcher = Batcher(self.send, lanes=1, bulk_lanes=1, queue_rows=5_000, queue_bytes=10**8)
         reader: Any = Reader(storage)
         self.service = IngestService(self.batcher, reader, storage.tokens)
@@ -55,6 +57,7 @@ class Ingest:
     ) -> write_pb2.WriteBatchResponse:
         self.batches += 1
         response = await self.storage.writes.WriteBatch(request, context(Context(seconds)))
+        self.largest_answer = max(self.largest_answer, response.ByteSize())
         if self.lost_answers:
             self.lost_answers -= 1
             raise UnknownOutcome
@@ -161,6 +164,18 @@ async def test_a_batch_of_a_thousand_is_there_when_it_is_answered(ingest: Ingest
     assert ingest.batches <= 6
     again = (await ingest.service.BatchCreateMemories(batch, context(Context(30)))).results
     assert again == results
+
+
+async def test_a_batch_that_is_repeated_costs_revisions_and_not_memories(ingest: Ingest) -> None:
+    enter("ana")
+    requests = [
+        ingest_pb2.CreateMemoryRequest(memory_id=str(new_id()), memory=plain(text="x" * MAX_TEXT))
+        for _ in range(64)
+    ]
+    batch = ingest_pb2.BatchCreateMemoriesRequest(parent="users/ana", requests=requests)
+    first = await ingest.service.BatchCreateMemories(batch, context(Context(30)))
+    assert await ingest.service.BatchCreateMemories(batch, context(Context(30))) == first
+    assert ingest.largest_answer < MAX_TEXT
 
 
 async def refused(kind: type[ReverieError], call: Any) -> None:

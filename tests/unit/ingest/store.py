@@ -49,7 +49,10 @@ class Store:
             self.revisions[owner.owner] = self.revisions.get(owner.owner, 0) + 1
             response.owner_revisions.append(self.revisions[owner.owner])
         for operation in request.operations:
-            response.results.append(self._apply(request.owners[operation.owner_index], operation))
+            result = self._apply(request.owners[operation.owner_index], operation)
+            if request.without_memories:
+                result.ClearField("memory")
+            response.results.append(result)
         if self.failures:
             raise self.failures.pop(0)
         return response

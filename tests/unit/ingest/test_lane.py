@@ -34,6 +34,7 @@ from services.runtime.errors import (
     Overloaded,
     PeerUnavailable,
     StoreDown,
+    TooLarge,
     UnknownOutcome,
 )
 from tests.unit.ingest.operations import operation, written
@@ -239,6 +240,14 @@ def test_a_refusal_after_a_doubt_says_nothing_about_the_first_attempt() -> None:
     assert queue.failed(batch, StoreDown(), 1) is not None
     assert queue.failed(batch, InternalError(), 1) is None
     assert isinstance(verdict(batch, InternalError()), UnknownOutcome)
+
+
+def test_after_an_answer_that_is_too_large_nobody_is_told_that_the_write_is_not_there() -> None:
+    queue: Lane[int] = Lane()
+    queue.submit(operation(), 1, 9)
+    batch = taken(queue)
+    assert queue.failed(batch, TooLarge(), 0) is None
+    assert isinstance(verdict(batch, TooLarge()), UnknownOutcome)
 
 
 def test_a_batch_that_nobody_waits_for_is_not_sent_again() -> None:

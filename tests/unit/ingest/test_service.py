@@ -364,6 +364,14 @@ async def test_items_of_a_batch_succeed_and_fail_alone_in_their_order(ingest: In
 
 
 @served
+async def test_a_repeated_batch_asks_for_revisions_and_not_for_memories(ingest: Ingest) -> None:
+    first = await ingest.batch(creation(1), creation(2))
+    assert await ingest.batch(creation(1), creation(2)) == first
+    await ingest.create(1)
+    assert [batch.without_memories for batch in ingest.store.batches] == [True, True, False]
+
+
+@served
 async def test_the_token_of_a_batch_covers_all_of_it(ingest: Ingest) -> None:
     await ingest.batch(*(creation(number) for number in range(1, 601)))
     token = TOKENS.parse_consistency(ingest.trailing["reverie-token"])
