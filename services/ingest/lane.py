@@ -228,12 +228,7 @@ class Lane(Generic[Caller]):
         pause: float = min(FIRST_PAUSE * 2 ** min(batch.attempts, 16), LONGEST_PAUSE)
         batch.attempts += 1
         deadline = batch.deadline
-        if (
-            isinstance(error, _LASTING)
-            or not batch.doubtful
-            or deadline is None
-            or now + pause >= deadline
-        ):
+        if isinstance(error, _LASTING) or not batch.doubtful or deadline is None or now + pause >= deadline:
             return None
         return pause
 

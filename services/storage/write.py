@@ -96,8 +96,9 @@ class WriteService(write_pb2_grpc.StorageWriteServiceServicer):
         """Commits a batch in one transaction; in several where the database refuses a row."""
         batch = Batch.of(request)
         until = self._clock() + deadline.shaved(deadline.remaining(context))
+        written = Written(without_memories=request.without_memories)
         # A task of its own: a caller that goes away must not cut a commit short.
-        task = asyncio.ensure_future(self._write(batch, Written(without_memories=request.without_memories), until))
+        task = asyncio.ensure_future(self._write(batch, written, until))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
         return (await asyncio.shield(task)).response(request)
