@@ -53,6 +53,33 @@ class _Call(Generic[Request, Answer]):
     consistency: str | None = None
 
 
+class Rounds:
+    """The deadline of several calls that do one thing, each round for what the one before it left undone."""
+
+    def __init__(
+        self, method: Method[Any, Any], ends: float, policy: RetryPolicy, world: Environment
+    ) -> None:
+        self._method = method
+        self._ends = ends
+        self._policy = policy
+        self._environment = world
+        self._past = 0
+
+    @property
+    def left(self) -> timedelta:
+        """What is left of it."""
+        return timedelta(seconds=max(0.0, self._ends - self._environment.monotonic()))
+
+    async def pause(self, error: ReverieError) -> bool:
+        """Waits before the next round, which `error` is a reason for; False, at once, if there is none."""
+        self._past += 1
+        failure = Failure(error, self._past, self._method.repeatable, 0, self.left.total_seconds())
+        seconds = pause_before_repeat(failure, self._policy, self._environment.chance())
+        if seconds is not None:
+            await self._environment.sleep(seconds)
+        return seconds is not None
+
+
 class Caller:
     """Makes unary calls on behalf of one connection."""
 
@@ -84,8 +111,7 @@ class Caller:
 
         `user` names whose session it belongs to; None: nobody's.
         """
-        seconds = (within or method.timeout).total_seconds()
-        call = _Call(method, request, user, metadata, self._environment.monotonic() + seconds)
+        call = _Call(method, request, user, metadata, self._end(method, within))
         while True:
             call.attempt += 1
             index = self._edges.choose(self._environment.monotonic())
@@ -97,6 +123,10 @@ class Caller:
             else:
                 self._edges.worked(index)
                 return answer
+
+    def rounds(self, method: Method[Any, Any], within: timedelta | None) -> Rounds:
+        """The rounds of calls of a method, within its own deadline if none is named."""
+        return Rounds(method, self._end(method, within), self._policy, self._environment)
 
     async def _attempt(self, call: _Call[Request, Answer], index: int) -> Answer:
         call.tried.add(index)
@@ -163,6 +193,10 @@ class Caller:
             self.sessions.forget(call.user, call.consistency)
             return True
         return False
+
+    def _end(self, method: Method[Any, Any], within: timedelta | None) -> float:
+        seconds = method.timeout if within is None else within
+        return self._environment.monotonic() + seconds.total_seconds()
 
     def _left(self, call: _Call[Any, Any]) -> float:
         return max(0.0, call.ends - self._environment.monotonic())

@@ -5,6 +5,9 @@ from datetime import timedelta
 
 from reverie_client.errors import Draining, Overloaded, ReverieError, Unavailable, Unreachable
 
+PASSING = (Overloaded, Unavailable)
+"""Errors that say nothing against what was asked for: the same again may succeed."""
+
 _REFUSED = (Overloaded, Draining)
 """Answers that say: nothing was begun. Any call may be repeated after them."""
 

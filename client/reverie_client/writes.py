@@ -18,6 +18,7 @@ from reverie_client.calling import Caller
 from reverie_client.content import Changes, Fields, NewMemory, to_message, to_update
 from reverie_client.ids import Ids
 from reverie_client.memory import Memory
+from reverie_client.retry import PASSING
 from reverie_client.session import MemoryRef, Session
 
 _Request = ingest_pb2.CreateMemoryRequest
@@ -56,8 +57,10 @@ class Writes(Session):
     ) -> list[Outcome]:
         """Creates up to 1,000 memories, 4 MiB in all, in one call; outcomes come in the order given.
 
-        Memories succeed and fail alone: look at `Outcome.error`. Raises only where none was taken, and
-        UnknownOutcome or DeadlineExceeded where nobody knows; then give the same ids again.
+        Memories succeed and fail alone: look at `Outcome.error`. What the platform could not take, or nobody
+        knows of, is sent again until the deadline; an error that is still Unavailable, Overloaded or
+        DeadlineExceeded says nothing against its memory. Raises only where no memory was answered for: give
+        the same ids again then too.
         """
         settled = [self._settled(each) for each in new]
         return await self._batch(settled, [self._request(each) for each in settled], within)
@@ -147,9 +150,33 @@ class Writes(Session):
     async def _batch(
         self, new: Sequence[NewMemory], requests: Sequence[_Request], within: timedelta | None
     ) -> list[Outcome]:
+        rounds = self._caller.rounds(methods.BATCH_CREATE, within)
+        outcomes = await self._round(new, requests, rounds.left)
+        while (undone := _undone(outcomes)) and await rounds.pause(undone[0][1]):
+            places = [place for place, _ in undone]
+            try:
+                again = await self._round(
+                    [new[at] for at in places], [requests[at] for at in places], rounds.left
+                )
+            except errors.ReverieError as error:
+                again = [Outcome(new[at], error=error) for at in places]
+            for place, outcome in zip(places, again, strict=True):
+                outcomes[place] = outcome
+        return outcomes
+
+    async def _round(
+        self, new: Sequence[NewMemory], requests: Sequence[_Request], within: timedelta
+    ) -> list[Outcome]:
         request = ingest_pb2.BatchCreateMemoriesRequest(parent=self.parent, requests=requests)
         answer = await self._call(methods.BATCH_CREATE, request, within)
         return [_outcome(each, result) for each, result in zip(new, answer.results, strict=True)]
+
+
+def _undone(outcomes: Sequence[Outcome]) -> list[tuple[int, errors.ReverieError]]:
+    """The places of memories that may go in when they are sent again, and why they did not yet."""
+    return [
+        (place, outcome.error) for place, outcome in enumerate(outcomes) if isinstance(outcome.error, PASSING)
+    ]
 
 
 def _outcome(new: NewMemory, result: ingest_pb2.CreateResult) -> Outcome:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ops.cli.formats.entry import Broken
 from reverie_client import Outcome, errors
+from reverie_client.retry import PASSING
 
 KEPT = 1000
 """How many broken places a report lists; every one is told while it runs, and counted."""
@@ -21,13 +22,15 @@ class Tally:
     """Was there already, with the same content."""
     deleted: int = 0
     """Was deleted before: an import does not bring it back."""
+    missed: int = 0
+    """Did not go in for now, through no fault of theirs: the same import again may take them."""
     broken: int = 0
     listed: list[Broken] = field(default_factory=list)
 
     @property
     def settled(self) -> int:
         """How many have come in so far."""
-        return self.added + self.there + self.deleted + self.broken
+        return self.added + self.there + self.deleted + self.missed + self.broken
 
     def take_broken(self, entry: Broken) -> None:
         """A place in the file that can't be read, or whose memory was refused."""
@@ -46,6 +49,9 @@ class Tally:
             self.deleted += 1
         elif isinstance(outcome.error, errors.MemoryExists):
             self.take_broken(Broken(where, "is there already with other content: give it another key"))
+        elif isinstance(outcome.error, (*PASSING, errors.DeadlineExceeded)):
+            self.missed += 1
+            self.tell(f"{where} did not go in: {outcome.error}")
         else:
             self.take_broken(Broken(where, f"was refused: {outcome.error}"))
 
@@ -68,7 +74,7 @@ class Report:
     @property
     def failed(self) -> bool:
         """Whether something did not go in, or could not be analysed."""
-        return bool(self.tally.broken or self.stopped or self.dead)
+        return bool(self.tally.missed or self.tally.broken or self.stopped or self.dead)
 
     def as_json(self) -> dict[str, Any]:
         """For `-o json`."""
@@ -78,6 +84,7 @@ class Report:
             "added": self.tally.added,
             "already_there": self.tally.there,
             "deleted_before": self.tally.deleted,
+            "missed": self.tally.missed,
             "broken": self.tally.broken,
             "errors": [{"where": each.where, "reason": each.reason} for each in self.tally.listed],
             "stopped": self.stopped or None,
@@ -89,7 +96,12 @@ class Report:
     def lines(self) -> Iterator[str]:
         """For a person."""
         tally = self.tally
-        others = {"already there": tally.there, "deleted before": tally.deleted, "broken": tally.broken}
+        others = {
+            "already there": tally.there,
+            "deleted before": tally.deleted,
+            "missed": tally.missed,
+            "broken": tally.broken,
+        }
         counts = ", ".join([f"{tally.added:,} added", *(f"{n:,} {name}" for name, n in others.items() if n)])
         yield f"{self.file}: {counts}, in {self.seconds:.1f} s ({', '.join(self.users) or 'nobody'})"
         if self.analysed_after is not None:
@@ -98,3 +110,5 @@ class Report:
             yield f"{self.dead:,} could not be analysed: `reverie dlq list` says why"
         if self.stopped:
             yield f"stopped: {self.stopped}; what is in stays in: type the same command again to go on"
+        elif tally.missed:
+            yield f"{tally.missed:,} did not go in for now: type the same command again"

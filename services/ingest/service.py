@@ -18,6 +18,7 @@ from services.ingest.writes import Origin
 from services.runtime import deadline, names, principal
 from services.runtime.clock import WallClock, utc_now
 from services.runtime.errors import (
+    DeadlineTooShort,
     Draining,
     EtagMismatch,
     InternalError,
@@ -42,7 +43,7 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 SLICE = 32
 """Items of a batch that are prepared before others have a turn: about two milliseconds."""
 
-_OF_ALL = (Overloaded, Draining, StoreDown, StoreFull, PeerUnavailable, InternalError)
+_OF_ALL = (Overloaded, Draining, StoreDown, StoreFull, PeerUnavailable, DeadlineTooShort, InternalError)
 """Errors that say nothing about an item; a batch of which all items met one fails as a whole."""
 
 T = TypeVar("T")

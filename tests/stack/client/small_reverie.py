@@ -31,6 +31,8 @@ class SmallReverie(
     failures: list[service_errors.ReverieError] = field(default_factory=list)
     fail_after_the_work: bool = False
     memories: dict[str, memory_pb2.Memory] = field(default_factory=dict)
+    item_failures: dict[str, list[service_errors.ReverieError]] = field(default_factory=dict)
+    """What memories of a batch end with at first, by text."""
     metadata: list[dict[str, str]] = field(default_factory=list)
     revision: int = 0
 
@@ -192,6 +194,13 @@ class SmallReverie(
                     reason="INVALID_ARGUMENT",
                     message="broken",
                     field_violations=[memory_pb2.FieldViolation(field="memory.text", description="is empty")],
+                )
+            )
+        if self.item_failures.get(request.memory.text):
+            error = self.item_failures[request.memory.text].pop(0)
+            return ingest_pb2.CreateResult(
+                error=memory_pb2.ItemError(
+                    code=error.code.value[0], reason=error.reason, message=error.message
                 )
             )
         memory = self._create(parent, request)

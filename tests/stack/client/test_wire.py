@@ -120,6 +120,45 @@ async def test_a_batch_has_an_outcome_for_each_memory(user: User) -> None:
     assert len(found.missing) == 1
 
 
+async def test_memories_of_a_batch_that_met_what_passes_are_sent_again_with_their_ids(
+    user: User, served: Served
+) -> None:
+    served.reverie.item_failures = {
+        "two": [service_errors.StoreDown(), service_errors.UnknownOutcome()],
+        "four": [service_errors.Overloaded()],
+    }
+    new = [NewMemory(text) for text in ("one", "two", "", "four")]
+    outcomes = await user.create_batch(new)
+    assert [outcome.new.text for outcome in outcomes] == ["one", "two", "", "four"]
+    assert [outcome.error is None for outcome in outcomes] == [True, True, False, True]
+    assert all(outcome.created is None or outcome.created.id == outcome.new.id for outcome in outcomes)
+    assert len(served.reverie.metadata) == 3
+    assert len(served.reverie.memories) == 3
+
+
+async def test_what_a_batch_could_not_send_again_in_time_has_the_error_it_ended_with(
+    user: User, served: Served
+) -> None:
+    served.reverie.item_failures = {"two": [service_errors.StoreDown()] * 1000}
+    outcomes = await user.create_batch(
+        [NewMemory("one"), NewMemory("two")], within=timedelta(milliseconds=200)
+    )
+    assert outcomes[0].created is not None
+    assert isinstance(outcomes[1].error, errors.StoreDown | errors.DeadlineExceeded)
+
+
+async def test_a_round_that_fails_takes_nothing_from_the_memories_that_are_in(served: Served) -> None:
+    async def meanwhile(_seconds: float) -> None:
+        served.reverie.failures = [service_errors.UserForbidden()]
+
+    served.reverie.item_failures = {"two": [service_errors.StoreDown()]}
+    environment = Environment(sleep=meanwhile)
+    async with reverie_client.connect(served.address, plaintext=True, environment=environment) as reverie:
+        outcomes = await reverie.user("ines").create_batch([NewMemory("one"), NewMemory("two")])
+    assert outcomes[0].created is not None
+    assert isinstance(outcomes[1].error, errors.UserForbidden)
+
+
 async def test_many_memories_go_in_several_calls_and_come_back_in_order(user: User, served: Served) -> None:
     new = (NewMemory(f"memory {number}", occurred_at=date(2025, 3, 9)) for number in range(250))
     outcomes = [outcome async for outcome in user.create_all(new, batch=100, at_once=2)]

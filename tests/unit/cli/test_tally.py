@@ -1,6 +1,7 @@
 from uuid import uuid4
 
 import grpc
+import pytest
 
 from ops.cli.formats.entry import Broken
 from ops.cli.tally import KEPT, Report, Tally
@@ -51,6 +52,18 @@ def test_every_refusal_is_told_by_its_line_with_all_that_is_wrong() -> None:
     ]
     assert tally.broken == 3
     assert report(tally).failed
+
+
+@pytest.mark.parametrize("kind", [errors.StoreDown, errors.UnknownOutcome, errors.Overloaded])
+def test_what_did_not_go_in_for_now_is_not_called_refused(kind: type[errors.ReverieError]) -> None:
+    told: list[str] = []
+    tally = Tally(told.append)
+    tally.take("line 3", refused(kind("try again")), 0)
+    tally.take("line 4", refused(errors.DeadlineExceeded("too late")), 0)
+    assert told == ["line 3 did not go in: try again", "line 4 did not go in: too late"]
+    assert (tally.missed, tally.broken, tally.settled) == (2, 0, 2)
+    assert report(tally).failed
+    assert list(report(tally).lines())[-1] == "2 did not go in for now: type the same command again"
 
 
 def test_a_report_lists_no_more_than_it_can_keep_but_counts_all() -> None:

@@ -403,6 +403,15 @@ async def test_a_batch_of_which_nothing_was_taken_fails_as_a_whole(ingest: Inges
 
 
 @served
+async def test_a_batch_whose_turn_never_came_fails_as_a_whole(ingest: Ingest) -> None:
+    ingest.store.failures = [UnknownOutcome()] * 1000
+    before = asyncio.ensure_future(ingest.batch(creation(1), left=9.0))
+    await asyncio.sleep(0.1)
+    await refused(DeadlineTooShort, ingest.batch(creation(2), creation(3), left=1.0))
+    await before
+
+
+@served
 async def test_items_in_doubt_are_told_one_by_one(ingest: Ingest) -> None:
     ingest.store.failures = [UnknownOutcome()] * 1000
     results = await ingest.batch(creation(1), creation(2, text=""), left=2.0)
