@@ -9,8 +9,11 @@ import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import ExcInfo
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the buckets for durations."""
@@ -26,13 +29,38 @@ def configure_logging(level: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(_Traceback()),
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+class _Traceback:
+    """An exception and its causes as dictionaries, without what could be a secret or somebody's memory.
+
+    So no local variables, and of a failure of the database its type only: its text can show the row.
+    """
+
+    def __init__(self) -> None:
+        self._extract = ExceptionDictTransformer(show_locals=False)
+
+    def __call__(self, exc_info: ExcInfo) -> list[dict[str, Any]]:
+        stacks = self._extract(exc_info)
+        _without_rows(stacks)
+        return stacks
+
+
+def _without_rows(stacks: list[dict[str, Any]]) -> None:
+    # The driver is there if it has failed; a service without a database need not have it.
+    driver = sys.modules.get("asyncpg")
+    for stack in stacks:
+        if hasattr(driver, stack["exc_type"]):
+            del stack["exc_value"]
+        for group in stack.get("exceptions", ()):
+            _without_rows(group)
 
 
 class Counter:

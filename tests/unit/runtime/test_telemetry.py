@@ -2,6 +2,7 @@ import json
 import re
 from typing import Any
 
+import asyncpg
 import pytest
 import structlog
 
@@ -63,3 +64,25 @@ def test_a_line_is_json_with_the_traceback(capsys: pytest.CaptureFixture[str], l
     assert (said["event"], said["level"], said["instance"]) == ("seen", "error", "ingest-a-0")
     assert said["exception"][0]["exc_value"] == "broken"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT.*Z", said["timestamp"])
+
+
+def test_a_traceback_shows_neither_secrets_nor_memories(
+    capsys: pytest.CaptureFixture[str], logging_restored: Any
+) -> None:
+    def fails(password: str) -> None:
+        raised = asyncpg.CheckViolationError("row is refused")
+        raised.detail = "Failing row contains (I adopted a cat)."
+        raise raised
+
+    configure_logging("info")
+    try:
+        fails("hunter2")
+    except asyncpg.PostgresError as failure:
+        both = ExceptionGroup("both", [failure])
+        structlog.get_logger("test").error("one", exc_info=failure)
+        structlog.get_logger("test").error("in a group", exc_info=both)
+    said = capsys.readouterr().err
+    assert said.count("CheckViolationError") == 2
+    assert '"name": "fails"' in said
+    assert "hunter2" not in said
+    assert "adopted" not in said
