@@ -25,6 +25,13 @@ SINGLE, BULK = "single", "bulk"
 RETRY_DELAY = timedelta(milliseconds=250)
 """What a caller is told to wait when a lane is full: a few hundred rows are through by then."""
 
+ATTEMPT_SECONDS = 3.0
+"""How long a batch is waited for at first: many times what a commit takes, and far less than callers wait.
+
+A storage process that is frozen answers nothing, and without a limit would hold up its lane until the last of
+its callers has gone. A batch that does need longer gets as long again as it has been under way.
+"""
+
 _log = structlog.get_logger("batcher")
 
 
@@ -115,9 +122,10 @@ class _Driver:
 
     async def _outcomes(self, batch: Batch[Answer]) -> Sequence[Outcome]:
         """Sends the batch until it is known what happened, or nobody waits for it."""
+        began = asyncio.get_running_loop().time()
         while True:
             try:
-                return await self._attempt(batch)
+                return await self._attempt(batch, began)
             except ReverieError as error:
                 pause = self.lane.failed(batch, error, asyncio.get_running_loop().time())
                 _log.warning("a batch failed", sort=self._sort, reason=error.reason, again_in=pause)
@@ -126,12 +134,13 @@ class _Driver:
             self._numbers.repeats.add(1, self._sort)
             await asyncio.sleep(pause)
 
-    async def _attempt(self, batch: Batch[Answer]) -> Sequence[Outcome]:
+    async def _attempt(self, batch: Batch[Answer], began: float) -> Sequence[Outcome]:
         if batch.deadline is None:
             raise UnknownOutcome("everyone who waited for the batch has left")
-        left = batch.deadline - asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time()
+        seconds = min(batch.deadline - now, max(ATTEMPT_SECONDS, now - began))
         try:
-            return outcomes(batch, await self._send(batch.request, left))
+            return outcomes(batch, await self._send(batch.request, seconds))
         except ReverieError:
             raise
         except Exception as failure:

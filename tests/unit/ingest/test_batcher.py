@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reverie.storage.v1.write_pb2 import WriteBatchRequest, WriteBatchResponse
-from services.ingest.batcher import Batcher, BatchNumbers
+from services.ingest.batcher import ATTEMPT_SECONDS, Batcher, BatchNumbers
 from services.ingest.lane import MAX_ROWS, Committed, Operation
 from services.runtime import client, principal
 from services.runtime.errors import (
@@ -167,14 +167,39 @@ def test_each_caller_leaves_at_its_own_deadline_and_the_batch_at_the_latest() ->
     run(main())
 
 
+def test_a_storage_process_that_is_frozen_does_not_hold_up_a_lane_until_its_callers_leave() -> None:
+    async def main() -> None:
+        storage = Storage(takes=1000)
+        async with batcher(storage) as writes:
+            first = asyncio.ensure_future(outcome(writes.write(operation(memory=1), 60)))
+            await asyncio.sleep(1)
+            second = asyncio.ensure_future(outcome(writes.write(operation(memory=2), 60)))
+            storage.takes = 0.01
+            assert isinstance(await first, Committed)
+            assert isinstance(await second, Committed)
+            assert now() < 1.1 * ATTEMPT_SECONDS
+
+    run(main())
+
+
+def test_a_batch_that_needs_longer_gets_longer() -> None:
+    async def main() -> None:
+        storage = Storage(takes=4 * ATTEMPT_SECONDS)
+        async with batcher(storage) as writes:
+            assert isinstance(await writes.write(operation(), 60), Committed)
+        assert now() < 10 * ATTEMPT_SECONDS
+
+    run(main())
+
+
 def test_a_write_that_was_never_sent_did_not_happen() -> None:
     async def main() -> None:
-        storage = Storage(takes=10)
+        storage = Storage(takes=2.5)
         async with batcher(storage) as writes:
             first = asyncio.ensure_future(outcome(writes.write(operation(memory=1), 20)))
             await asyncio.sleep(1)
-            second = await outcome(writes.write(operation(memory=2), 2))
-            assert now() == 3
+            second = await outcome(writes.write(operation(memory=2), 1))
+            assert now() == 2
             assert isinstance(second, DeadlineTooShort)
             assert isinstance(await first, Committed)
         assert [rows for _, rows in storage.batches] == [1]
