@@ -7,22 +7,32 @@ import grpc
 from services.runtime import principal
 from services.runtime.tokens import METADATA_KEY
 
-MAX_MESSAGE_BYTES = 5 * 1024 * 1024
-"""The largest message either way: the contracts' 4 MiB, and what storage adds to a batch of that size."""
+MAX_REQUEST_BYTES = 5 * 1024 * 1024
+"""The largest request: the contracts' 4 MiB, and what ingest adds to a batch of that size."""
+
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""The largest answer: 200 memories by their names, or a page of hits with their neighbours."""
 
 MAX_METADATA_BYTES = 32 * 1024
 """The largest headers or trailers that are taken in: a JWT, a token, and an error with its fields."""
 
-MESSAGE_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+_METADATA_OPTIONS = (
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
 )
-"""Limits that servers and clients share."""
+
+SERVER_OPTIONS = (
+    *_METADATA_OPTIONS,
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
+    ("grpc.so_reuseport", 0),
+)
+"""What a server is made with: the limits that its callers know."""
 
 _CHANNEL_OPTIONS = (
-    *MESSAGE_OPTIONS,
+    *_METADATA_OPTIONS,
+    ("grpc.max_send_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     # The proxy repeats calls, within its budget; a second loop here would multiply them.
     ("grpc.enable_retries", 0),
     # Its socket is local: it is back as soon as the proxy is.

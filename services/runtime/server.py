@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.runtime import telemetry
-from services.runtime.client import MESSAGE_OPTIONS
+from services.runtime.client import SERVER_OPTIONS
 from services.runtime.config import ServiceConfig
 from services.runtime.health import Health, HealthService
 from services.runtime.interceptors import CallNumbers, Guard
@@ -48,7 +48,7 @@ async def serve(
     `limits`: calls under way at a time, by API; others have `config.concurrency`.
     `metrics`: what is exposed on `stats.sock`, beside the application's socket, besides the calls' own.
     """
-    server = grpc.aio.server(options=(*MESSAGE_OPTIONS, ("grpc.so_reuseport", 0)))
+    server = grpc.aio.server(options=SERVER_OPTIONS)
     numbers = CallNumbers()
     health = _prepare(server, config, register, limits or {}, numbers)
     stopping = stop or asyncio.Event()

@@ -73,7 +73,7 @@ class ReadService(read_pb2_grpc.StorageReadServiceServicer):
     async def ListMemories(  # noqa: N802
         self, request: read_pb2.ListMemoriesRequest, context: Context
     ) -> read_pb2.ListMemoriesResponse:
-        """Lists a page of the timeline."""
+        """Lists a page of the timeline: as many memories as are asked for, or as fit."""
         limits.check(limits.of_list(request))
         user = names.parse_user(request.parent)
         call = principal.call()
@@ -86,11 +86,12 @@ class ReadService(read_pb2_grpc.StorageReadServiceServicer):
             full=request.view == memory_pb2.MEMORY_VIEW_FULL,
         )
         state = await self._answer(context, call, owner, rows[0], continued.seen if continued else None)
-        page = rows[:size]
-        return read_pb2.ListMemoriesResponse(
-            memories=_by_name(user, page, state, found).values(),
-            next_page_token=self._next(request, owner, state, page[-1]) if len(rows) > size else "",
-        )
+        response = read_pb2.ListMemoriesResponse(memories=_by_name(user, rows[:size], state, found).values())
+        listed = timeline.fitting(response.memories)
+        del response.memories[listed:]
+        if 0 < listed < len(rows):
+            response.next_page_token = self._next(request, owner, state, rows[listed - 1])
+        return response
 
     async def GetAnalysisState(  # noqa: N802
         self, request: read_pb2.GetAnalysisStateRequest, context: Context

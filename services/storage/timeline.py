@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import struct
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,6 +16,9 @@ from services.storage.database import FAR_FUTURE, FAR_PAST
 
 KIND = "timeline"
 """The kind of our page tokens."""
+
+PAGE_BYTES = 4 * 1024 * 1024
+"""A page ends before it is larger, whatever its size was to be; one memory is always on it."""
 
 _LAYOUT = struct.Struct("<16s16sqq16s")
 _DIGEST_BYTES = 16
@@ -67,6 +71,17 @@ def filter_arguments(only: memory_pb2.MemoryFilter) -> tuple[Any, ...]:
         only.speaker or None,
         only.conversation or None,
     )
+
+
+def fitting(memories: Iterable[memory_pb2.Memory]) -> int:
+    """How many of the memories, from the first on, a page has room for."""
+    number, room = 0, PAGE_BYTES
+    for memory in memories:
+        room -= memory.ByteSize()
+        if room < 0 and number:
+            break
+        number += 1
+    return number
 
 
 def digest(request: read_pb2.ListMemoriesRequest) -> bytes:

@@ -62,6 +62,8 @@ class Process:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
+    times: int = 1
+    """How often an answer repeats its payload."""
 
     async def serve(self) -> None:
         await server.serve(self.config, self.register, ready=self.is_ready, stop=self.stop)
@@ -75,7 +77,7 @@ class Process:
         return (ECHO,)
 
     def answer(self, payload: bytes) -> echo_pb2.EchoResponse:
-        return echo_pb2.EchoResponse(payload=payload)
+        return echo_pb2.EchoResponse(payload=payload * self.times)
 
     async def forward(self, _request: Any, _seconds: float) -> echo_pb2.EchoResponse:
         """Holds the call until it is released."""
@@ -147,8 +149,16 @@ async def test_errors_arrive_by_reason(process: Process) -> None:
 
 
 async def test_a_message_over_the_limit_is_refused_and_the_next_one_is_served(process: Process) -> None:
-    await refused(TooLarge, process.echo(payload=bytes(client.MAX_MESSAGE_BYTES + 1)))
+    await refused(TooLarge, process.echo(payload=bytes(client.MAX_REQUEST_BYTES + 1)))
     assert await process.echo(response_size=1) == b"\0"
+
+
+async def test_an_answer_may_be_larger_than_any_request(process: Process) -> None:
+    payload = bytes(1024 * 1024)
+    process.times = client.MAX_ANSWER_BYTES // len(payload) - 1
+    assert len(await process.echo(payload=payload)) > 2 * client.MAX_REQUEST_BYTES
+    process.times += 1
+    await refused(TooLarge, process.echo(payload=payload))
 
 
 async def test_a_process_is_healthy_once_it_is_ready(process: Process) -> None:

@@ -16,6 +16,7 @@ from services.runtime.errors import (
     UserForbidden,
 )
 from services.runtime.tokens import ConsistencyToken
+from services.storage import timeline
 from tests.stack.storage.harness import (
     Context,
     Operation,
@@ -63,6 +64,33 @@ async def test_every_memory_is_on_exactly_one_page(storage: Storage) -> None:
 async def test_the_last_page_has_no_token_when_it_is_full(storage: Storage) -> None:
     await filled(storage, 10)
     assert [len(page) for page in await pages(storage, page_size=5)] == [5, 5]
+
+
+@pytest.mark.parametrize("order", [OLDEST_FIRST, read_pb2.TIMELINE_ORDER_NEWEST_FIRST])
+async def test_a_page_ends_before_it_is_too_large_to_be_sent(storage: Storage, order: Any) -> None:
+    long = "\N{CAT}" * 32_768
+    made = [create("ana", memory(long, at=at)) for at in range(40)]
+    await storage.written(*made)
+    listed: list[str] = []
+    token, sizes = "", []
+    while True:
+        page = await storage.timeline("ana", page_size=200, order=order, page_token=token)
+        assert page.ByteSize() <= timeline.PAGE_BYTES + 1_000
+        listed += [one.name for one in page.memories]
+        sizes.append(len(page.memories))
+        token = page.next_page_token
+        if not token:
+            break
+    assert sizes == [31, 9]
+    named = [names.memory_name("ana", one.id) for one in made]
+    assert listed == (named if order == OLDEST_FIRST else named[::-1])
+
+
+async def test_an_erased_user_has_no_page_after_the_first(storage: Storage) -> None:
+    await filled(storage, 10)
+    await storage.sql("UPDATE owners SET erase_time = now() WHERE owner = $1", owner_of("ana"))
+    page = await storage.timeline("ana", page_size=5)
+    assert (len(page.memories), page.next_page_token) == (0, "")
 
 
 async def test_what_is_written_meanwhile_moves_no_memory_to_another_page(storage: Storage) -> None:
