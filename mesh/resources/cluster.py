@@ -47,6 +47,10 @@ APP = "app"
 _CONNECT_TIMEOUT = timedelta(seconds=1)
 # A peer that froze or was cut off is noticed by its missing pong; the kernel would take minutes.
 _KEEPALIVE = KeepaliveSettings(interval=timedelta(seconds=5), timeout=timedelta(seconds=3))
+# An answer that nobody reads on holds back no more than its own window, and there is room for that of every
+# call that a breaker lets through: by default five such answers would stop the connection for everybody.
+_STREAM_WINDOW = 128 * 1024
+_MOST_ROOM = 2**31 - 1
 _PANIC_PERCENT = 50.0
 # When an instance dies, all calls that it had fail at the same moment: more than a fifth of those under way.
 # Over this time they are few. It is also about how long a retry takes, so that the budget still bounds what
@@ -74,7 +78,7 @@ def app(socket: Path, breaker: Breaker) -> Cluster:
             cluster_name=APP, endpoints=[LocalityLbEndpoints(lb_endpoints=[endpoint])]
         ),
         # No pings here: gRPC's servers take frequent ones for an attack and close the connection.
-        typed_extension_protocol_options=_http2(Http2ProtocolOptions()),
+        typed_extension_protocol_options=_http2(breaker),
         circuit_breakers=_breakers(breaker),
     )
 
@@ -92,7 +96,7 @@ def callee(row: Service, own: Credentials, *, affine: bool) -> Cluster:
         lb_policy=ClusterLbPolicy.RING_HASH if affine else ClusterLbPolicy.LEAST_REQUEST,
         common_lb_config=_balancing(zone_aware=not affine),
         transport_socket=to_service(own, row.name),
-        typed_extension_protocol_options=_http2(Http2ProtocolOptions(connection_keepalive=_KEEPALIVE)),
+        typed_extension_protocol_options=_http2(row.breaker, _KEEPALIVE),
         circuit_breakers=_breakers(row.breaker),
         outlier_detection=_ejection(row.ejection),
     )
@@ -107,7 +111,12 @@ def from_ads() -> ConfigSource:
     return ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
 
 
-def _http2(options: Http2ProtocolOptions) -> dict[str, Any]:
+def _http2(breaker: Breaker, keepalive: KeepaliveSettings | None = None) -> dict[str, Any]:
+    options = Http2ProtocolOptions(
+        initial_stream_window_size=_STREAM_WINDOW,
+        initial_connection_window_size=min(_STREAM_WINDOW * breaker.max_requests, _MOST_ROOM),
+        connection_keepalive=keepalive,
+    )
     explicit = HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=options)
     return {_HTTP_OPTIONS: Any.pack(HttpProtocolOptions(explicit_http_config=explicit))}
 
