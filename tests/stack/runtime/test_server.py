@@ -154,11 +154,11 @@ async def test_a_message_over_the_limit_is_refused_and_the_next_one_is_served(pr
 
 
 async def test_an_answer_may_be_larger_than_any_request(process: Process) -> None:
-    payload = bytes(1024 * 1024)
-    process.times = client.MAX_ANSWER_BYTES // len(payload) - 1
-    assert len(await process.echo(payload=payload)) > 2 * client.MAX_REQUEST_BYTES
+    size = 1024 * 1024
+    process.times = client.MAX_ANSWER_BYTES // size - 1
+    assert len(await process.echo(response_size=size)) > 2 * client.MAX_REQUEST_BYTES
     process.times += 1
-    await refused(TooLarge, process.echo(payload=payload))
+    await refused(TooLarge, process.echo(response_size=size))
 
 
 async def test_a_process_is_healthy_once_it_is_ready(process: Process) -> None:
