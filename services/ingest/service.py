@@ -28,6 +28,7 @@ from services.runtime.errors import (
     Overloaded,
     PeerUnavailable,
     ReverieError,
+    StalePrimary,
     StoreDown,
     StoreFull,
     TooLarge,
@@ -102,7 +103,8 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         owner = _owner(user)
         before = await self._current(owner, memory_id, request.memory.name, seconds)
         if before.revision < from_revision:
-            raise EtagMismatch
+            # The reader is behind the etag's state: only a newer read says what the memory has become.
+            raise StalePrimary
         after = mask.merged(before, request.memory, request.update_mask.paths)
         found = validation.violations(after)
         if found:
@@ -159,14 +161,21 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         return submitted
 
     async def _current(self, owner: Owner, memory_id: UUID, name: str, seconds: float) -> Memory:
-        """The memory as it is. MemoryNotFound or MemoryDeleted, as the database has it, if there is none."""
+        """The memory as a read shows it.
+
+        MemoryNotFound or MemoryDeleted, as the database has it, if there is none; StalePrimary if the
+        database has one that the read did not show.
+        """
         try:
             request = GetMemoryRequest(name=name, view=MemoryView.MEMORY_VIEW_BASIC)
             return (await self.reader.get_memory(request, seconds)).memory
         except MemoryNotFound:
             # Reads do not tell deleted from unknown; a write does.
             probe = writes.delete(owner, memory_id, writes.NO_REVISION)
-            _done(probe, await self.batcher.write(probe, seconds))
+            try:
+                _done(probe, await self.batcher.write(probe, seconds))
+            except EtagMismatch:
+                raise StalePrimary from None
             raise MemoryDeleted from None
 
     def _promise(self, context: Context, owner: Owner, committed: Iterable[Committed]) -> None:

@@ -34,8 +34,8 @@ class Store:
     refused: set[str] = field(default_factory=set)
     """Texts that the database does not take."""
     batches: list[write_pb2.WriteBatchRequest] = field(default_factory=list)
-    replica: dict[str, Memory] = field(default_factory=dict)
-    """What reads give instead, by name: a node that is behind."""
+    replica: dict[str, Memory | None] = field(default_factory=dict)
+    """What reads give instead, by name, if anything: a node that is behind."""
     failures: list[Exception] = field(default_factory=list)
     """What the next calls end with instead, after they have been done."""
 
@@ -61,7 +61,10 @@ class Store:
         """Reads a memory."""
         user, _ = names.parse_memory(request.name)
         if request.name in self.replica:
-            return GetMemoryResponse(memory=self.replica[request.name])
+            behind = self.replica[request.name]
+            if behind is None:
+                raise MemoryNotFound
+            return GetMemoryResponse(memory=behind)
         row = self.rows.get(request.name)
         if row is None or row.memory is None or user in self.erased:
             raise MemoryNotFound

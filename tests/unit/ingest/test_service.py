@@ -25,6 +25,7 @@ from services.runtime.errors import (
     Overloaded,
     OwnerErased,
     ReverieError,
+    StalePrimary,
     StoreDown,
     StoreRefused,
     TooLarge,
@@ -296,8 +297,8 @@ async def test_a_repeated_update_returns_the_memory_as_it_left_it(ingest: Ingest
 async def test_an_update_of_another_state_is_refused(ingest: Ingest) -> None:
     created = await ingest.create()
     await ingest.update(plain(name=created.name, etag=created.etag, text="first"), "text")
-    for etag in (created.etag, "99"):
-        await refused(EtagMismatch, ingest.update(plain(name=created.name, etag=etag, text="second"), "text"))
+    change = plain(name=created.name, etag=created.etag, text="second")
+    await refused(EtagMismatch, ingest.update(change, "text"))
     assert (await ingest.read(created.name)).text == "first"
 
 
@@ -308,10 +309,20 @@ async def test_an_update_is_never_built_on_a_state_older_than_its_etag(ingest: I
     sent = len(ingest.store.batches)
     ingest.store.replica = {created.name: created}
     change = plain(name=created.name, etag=newer.etag, text="changed")
-    await refused(EtagMismatch, ingest.update(change, "text"))
+    await refused(StalePrimary, ingest.update(change, "text"))
     assert len(ingest.store.batches) == sent
     ingest.store.replica = {}
     assert (await ingest.update(change, "text")).language == "pt"
+
+
+@served
+async def test_a_memory_that_a_read_does_not_show_yet_is_not_said_to_have_changed(ingest: Ingest) -> None:
+    created = await ingest.create()
+    ingest.store.replica = {created.name: None}
+    change = plain(name=created.name, etag=created.etag, text="changed")
+    await refused(StalePrimary, ingest.update(change, "text"))
+    ingest.store.replica = {}
+    assert (await ingest.update(change, "text")).text == "changed"
 
 
 @served
