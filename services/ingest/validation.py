@@ -78,7 +78,8 @@ def _check_times(found: Found, prefix: str, memory: Memory) -> None:
     _check_known(found, f"{prefix}occurred_precision", memory.occurred_precision, _PRECISIONS)
     if memory.HasField("occurred_until"):
         _check_instant(found, f"{prefix}occurred_until", memory.occurred_until)
-        if _order(memory.occurred_until) < _order(memory.occurred_at):
+        # An update may have it alone; the memory that comes of it is checked whole.
+        if memory.HasField("occurred_at") and _order(memory.occurred_until) < _order(memory.occurred_at):
             found.append(Violation(f"{prefix}occurred_until", "is not before occurred_at"))
 
 

@@ -85,3 +85,7 @@ def test_only_fields_of_the_mask_need_to_be_within_their_limits() -> None:
     memory = Memory(labels=["", "x" * 65], occurred_at=Timestamp(nanos=1))
     assert broken(memory, "text", "labels") == ["memory.text", "memory.labels[0]", "memory.labels[1]"]
     assert broken(memory, "language") == []
+
+
+def test_an_end_before_1970_may_change_alone() -> None:
+    assert broken(Memory(occurred_until=Timestamp(seconds=-5)), "occurred_until") == []
