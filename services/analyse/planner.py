@@ -3,7 +3,8 @@
 A worker asks for the `next` step, takes it, and tells what came of it:
 
     step = planner.next()
-    Claim  -> planner.claimed(found), then planner.worked(items, seconds), or planner.failed()
+    Claim  -> planner.claimed(found), then planner.worked(items, seconds), and planner.failed() whenever
+              storage does not take a call
     Wait   -> planner.hinted(keys); no keys if the time ran out
 """
 
@@ -65,6 +66,7 @@ class Planner:
         self._due = True
         self._failures = 0
         self._paused = True
+        self._went_well = False
         self._speed: float | None = None
 
     @property
@@ -76,6 +78,8 @@ class Planner:
 
     def next(self) -> Claim | Wait:
         """Return what to do now."""
+        if self._went_well:
+            self._failures = 0
         if self._failures and not self._paused:
             self._paused = True
             return Wait(self._backoff(), deaf=True)
@@ -89,8 +93,12 @@ class Planner:
         self._due = True
 
     def claimed(self, found: int) -> None:
-        """A claim was answered. While it finds something there may be more."""
-        self._failures = 0
+        """A claim was answered. While it finds something there may be more.
+
+        Pauses end once all that follows from it has gone well too: where results cannot be attached, each
+        claim takes one attempt from each of its memories.
+        """
+        self._went_well = True
         self._due = found > 0
 
     def worked(self, items: int, seconds: float) -> None:
@@ -102,6 +110,7 @@ class Planner:
         """Storage did not take a call: try again after a pause."""
         self._failures += 1
         self._paused = False
+        self._went_well = False
         self._due = True
 
     def _take_hints(self) -> tuple[Key, ...]:

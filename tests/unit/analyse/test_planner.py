@@ -94,6 +94,31 @@ def test_after_a_pause_it_claims_again_and_a_success_ends_the_pauses() -> None:
     assert not step.deaf
 
 
+def test_pauses_grow_while_claims_are_answered_and_their_results_are_not_taken() -> None:
+    plan, pauses = planner(random=lambda: 1.0), []
+    for _ in range(4):
+        assert isinstance(plan.next(), Claim)
+        plan.claimed(3)
+        plan.worked(3, 0.1)
+        plan.failed()
+        pause = plan.next()
+        assert isinstance(pause, Wait)
+        pauses.append(pause.seconds)
+    assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8])
+
+
+def test_a_claim_whose_results_are_taken_ends_the_pauses() -> None:
+    plan = planner(random=lambda: 1.0)
+    for well in (False, False, True, False):
+        assert isinstance(plan.next(), Claim)
+        plan.claimed(3)
+        if not well:
+            plan.failed()
+            pause = plan.next()
+    assert isinstance(pause, Wait)
+    assert pause.seconds == pytest.approx(PACE.backoff_seconds)
+
+
 @given(st.integers(1, 10_000), st.floats(1e-6, 100))
 def test_a_claim_is_what_can_be_done_in_a_batchs_time(items: int, seconds: float) -> None:
     plan = planner()
