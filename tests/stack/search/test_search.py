@@ -1,8 +1,10 @@
 """Promises of search, against the real database."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -10,6 +12,7 @@ from reverie.memory.v1 import memory_pb2
 from reverie.storage.v1 import search_pb2
 from services.runtime import principal
 from services.runtime.errors import InvalidArgument, StalePrimary, TokenInvalid, UserForbidden
+from services.runtime.terms import question_terms
 from services.runtime.tokens import ConsistencyToken
 from tests.stack.search.harness import Search, attach_all, axis, create, texts, turn, update
 from tests.stack.storage.harness import Storage, delete, owner_of
@@ -253,6 +256,39 @@ async def test_an_erased_owner_has_nothing(storage: Storage, search: Search) -> 
     )
     assert not (await search.ask("ana", "cat")).hits
     assert search.cache.drop() == (0, 0)
+
+
+async def test_searches_beside_writes_show_what_their_token_promises(
+    storage: Storage, search: Search
+) -> None:
+    first = [create("ana", f"cat {n}") for n in range(30)]
+    await storage.written(*first)
+    living = {one.id for one in first}
+
+    async def look(token: str, there: set[str], gone: UUID) -> None:
+        question = search_pb2.Question(terms=[term.hash for term in question_terms("cat")])
+        response, _ = await search.raw("ana", token, question=question, page_size=100)
+        shown = {hit.memory.name for hit in response.hits}
+        assert there <= shown
+        assert f"users/ana/memories/{gone}" not in shown
+
+    looks = []
+    for one in first:
+        new = create("ana", "another cat")
+        response = await storage.write(delete("ana", one.id), new)
+        living = living - {one.id} | {new.id}
+        seen = ConsistencyToken(response.lineage, owner_of("ana"), response.owner_revisions[0])
+        there = {f"users/ana/memories/{new.id}"}
+        # Not waited for: they go on beside the writes that follow, which delete none of what is looked for.
+        looks += [
+            asyncio.create_task(look(storage.tokens.consistency(seen), there, one.id)) for _ in range(3)
+        ]
+        if len(looks) % 9 == 0:
+            await attach_all(storage)
+        await asyncio.sleep(0)
+    await asyncio.gather(*looks)
+    final = await search.ask("ana", "cat", page_size=100)
+    assert {hit.memory.name for hit in final.hits} == {f"users/ana/memories/{id_}" for id_ in living}
 
 
 async def test_questions_of_another_model_find_words_only(storage: Storage, search: Search) -> None:
