@@ -230,12 +230,15 @@ class BulkWrite:
         self._driver = driver
         self._deadline = deadline
         self._tickets: list[Ticket[Answer]] = []
-        self._timer = asyncio.get_running_loop().call_at(deadline, driver.expire, self._tickets)
+        self._over = False
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
 
     def submit(self, operation: Operation) -> Answer:
         """Queues an operation; its outcome is there by the deadline at the latest, if then as an error."""
         ticket = self._driver.submit(operation, self._deadline)
         self._tickets.append(ticket)
+        if self._over:
+            self._driver.expire((ticket,))
         return ticket.caller
 
     def end(self) -> None:
@@ -243,6 +246,10 @@ class BulkWrite:
         self._timer.cancel()
         for ticket in self._tickets:
             self._driver.lane.leave(ticket)
+
+    def _expire(self) -> None:
+        self._over = True
+        self._driver.expire(self._tickets)
 
 
 def _of_owner(drivers: Sequence[_Driver], owner: bytes) -> _Driver:

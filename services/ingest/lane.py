@@ -160,11 +160,6 @@ class Lane(Generic[Caller]):
         self._alike: dict[tuple[bytes, bytes], Entry[Caller]] = {}
         self._in_flight: Batch[Caller] | None = None
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing waits and nothing is in flight."""
-        return self._in_flight is None and not self._heads
-
     def submit(self, operation: Operation, caller: Caller, deadline: float) -> Ticket[Caller]:
         """Queues an operation, or joins an identical one that waits."""
         alike = (operation.key, operation.identity)

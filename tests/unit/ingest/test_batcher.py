@@ -351,6 +351,21 @@ def test_items_of_a_bulk_write_tell_apart_what_was_sent_and_what_was_not() -> No
     run(main())
 
 
+def test_an_item_that_comes_after_the_deadline_does_not_wait_for_its_turn() -> None:
+    async def main() -> None:
+        storage = Storage(takes=2)
+        async with batcher(storage) as writes:
+            with writes.bulk(b"o", 2, 1, 1) as bulk:
+                first = bulk.submit(operation(memory=1))
+                await asyncio.sleep(1.5)
+                assert isinstance(await bulk.submit(operation(memory=2)), DeadlineTooShort)
+                assert now() == 1.5
+                assert isinstance(await first, UnknownOutcome)
+        assert [rows for _, rows in storage.batches] == [1]
+
+    run(main())
+
+
 def test_a_bulk_write_that_is_given_up_leaves_nothing_waiting() -> None:
     async def main() -> None:
         storage = Storage(takes=1)
