@@ -4,7 +4,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Seque
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from reverie.query.v1.query_pb2 import ListOnThisDayRequest, SearchMemoriesRequest
+from reverie.storage.v1.admin_pb2 import ListDeadLettersRequest
+from reverie.storage.v1.read_pb2 import ListMemoriesRequest
+
 Item = TypeVar("Item")
+Request = TypeVar(
+    "Request", SearchMemoriesRequest, ListOnThisDayRequest, ListMemoriesRequest, ListDeadLettersRequest
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,14 @@ class Listing(Generic[Item]):
 
     async def _all(self) -> list[Item]:
         return [item async for item in self]
+
+
+def page_request(request: Request, page_token: str) -> Request:
+    """The request for the page of a token: a copy, since pages may be asked for at once."""
+    asked = type(request)()
+    asked.CopyFrom(request)
+    asked.page_token = page_token
+    return asked
 
 
 def page_size(limit: int | None, largest: int) -> int:

@@ -14,7 +14,7 @@ from reverie.echo.v1 import echo_pb2
 from reverie.storage.v1 import admin_pb2
 from reverie_client import methods
 from reverie_client.connection import Reverie
-from reverie_client.listing import Listing, Page, page_size
+from reverie_client.listing import Listing, Page, page_request, page_size
 from reverie_client.times import from_timestamp
 
 _LARGEST_PAGE = 200
@@ -84,8 +84,8 @@ class Operator:
         request = admin_pb2.ListDeadLettersRequest(owner=owner, page_size=page_size(limit, _LARGEST_PAGE))
 
         async def fetch(token: str) -> Page[DeadLetter]:
-            request.page_token = token
-            answer = await self._caller.call(methods.DEAD_LETTERS, request, within=within)
+            asked = page_request(request, token)
+            answer = await self._caller.call(methods.DEAD_LETTERS, asked, within=within)
             return Page([_dead_letter(letter) for letter in answer.dead_letters], answer.next_page_token)
 
         return Listing(fetch, limit)

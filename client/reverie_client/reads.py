@@ -10,7 +10,7 @@ from reverie.query.v1 import query_pb2
 from reverie.storage.v1 import read_pb2
 from reverie_client import methods
 from reverie_client.answers import AnalysisState, Found, Hit
-from reverie_client.listing import Listing, Page, page_size
+from reverie_client.listing import Listing, Page, page_request, page_size
 from reverie_client.memory import Memory
 from reverie_client.narrowing import Filter, filter_message, range_message
 from reverie_client.session import MemoryRef, Session
@@ -81,8 +81,7 @@ class Reads(Session):
         )
 
         async def fetch(token: str) -> Page[Hit]:
-            request.page_token = token
-            answer = await self._call(methods.SEARCH, request, within)
+            answer = await self._call(methods.SEARCH, page_request(request, token), within)
             return Page([Hit(hit) for hit in answer.hits], answer.next_page_token)
 
         return Listing(fetch, limit)
@@ -109,8 +108,7 @@ class Reads(Session):
         )
 
         async def fetch(token: str) -> Page[Memory]:
-            request.page_token = token
-            answer = await self._call(methods.LIST, request, within)
+            answer = await self._call(methods.LIST, page_request(request, token), within)
             return Page([Memory(message) for message in answer.memories], answer.next_page_token)
 
         return Listing(fetch, limit)
@@ -135,8 +133,7 @@ class Reads(Session):
             _put_day(request, time)
 
         async def fetch(token: str) -> Page[Memory]:
-            request.page_token = token
-            answer = await self._call(methods.ON_THIS_DAY, request, within)
+            answer = await self._call(methods.ON_THIS_DAY, page_request(request, token), within)
             return Page([Memory(message) for message in answer.memories], answer.next_page_token)
 
         return Listing(fetch, limit)

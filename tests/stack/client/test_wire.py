@@ -215,6 +215,14 @@ async def test_a_timeline_is_read_page_by_page(user: User, served: Served) -> No
     assert page.next_page_token == "6"
 
 
+async def test_pages_that_are_asked_for_at_once_are_the_pages_that_were_asked_for(user: User) -> None:
+    for day in range(1, 8):
+        await user.create(f"day {day}", occurred_at=date(2025, 3, day))
+    listing = user.timeline(oldest_first=True, limit=3)
+    pages = await asyncio.gather(*(listing.page(token) for token in ("", "3", "6")))
+    assert [page.items[0].text for page in pages] == ["day 1", "day 4", "day 7"]
+
+
 async def test_the_state_of_analysis_is_told(user: User) -> None:
     state = await user.analysis_state()
     assert (state.due, state.dead) == (2, 1)
