@@ -23,6 +23,7 @@ class StorageConfig(ServiceConfig):
     """Directory with one password file a role: read, write, analysis, admin."""
 
     read_connections: int = Field(default=8, ge=1)
+    search_connections: int = Field(default=6, ge=1)
     write_connections: int = Field(default=4, ge=1)
 
     valkey_socket: Path | None = None
@@ -44,4 +45,6 @@ class StorageConfig(ServiceConfig):
     @property
     def pool_sizes(self) -> PoolSizes:
         """How many connections each role may have."""
-        return PoolSizes(read=self.read_connections, write=self.write_connections)
+        return PoolSizes(
+            read=self.read_connections, search=self.search_connections, write=self.write_connections
+        )

@@ -8,13 +8,14 @@ are first used, and again after the database was away.
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import numpy as np
 
-from services.runtime.errors import ReverieError, StoreDown, StoreFull
+from services.runtime.errors import Overloaded, ReverieError, StoreDown, StoreFull
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     Record = asyncpg.Record
     Connection = PoolConnectionProxy[asyncpg.Record]
 
-ACQUIRE_SECONDS = 5.0
-"""How long a call waits for a connection before the database counts as down."""
+ACQUIRE_SECONDS = 2.0
+"""How long a call waits for a connection: then all are busy, or the database takes none."""
+
+RETRY_DELAY = timedelta(milliseconds=500)
+"""What a caller is told to wait when all connections are busy."""
 
 FAR_PAST = -62_200_000_000_000_000
 """Before every instant that a memory may have."""
@@ -71,9 +75,11 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class PoolSizes:
-    """The most connections of each role: its calls wait for one another, not for other roles'."""
+    """The most connections of each pool: its calls wait for one another, not for other pools'."""
 
     read: int = 8
+    search: int = 6
+    """Snapshots of searches, which may take long; with the role of reads."""
     write: int = 4
     analysis: int = 2
     admin: int = 2
@@ -109,9 +115,12 @@ class Pool:
 
     @asynccontextmanager
     async def acquired(self) -> "AsyncIterator[Connection]":
-        """A connection for a while. Failures of the database come out as StoreDown or StoreFull."""
+        """A connection for a while. Failures of the database come out as StoreDown or StoreFull.
+
+        Overloaded if all are busy for too long.
+        """
         with failures():
-            connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
+            connection = await self._acquire()
         try:
             with failures():
                 yield connection
@@ -131,6 +140,14 @@ class Pool:
         """Closes every connection, each when its work is done."""
         await self._pool.close()
 
+    async def _acquire(self) -> "Connection":
+        try:
+            return await self._pool.acquire(timeout=ACQUIRE_SECONDS)
+        except TimeoutError:
+            if self._pool.get_size() == self._pool.get_max_size():
+                raise Overloaded(retry_delay=RETRY_DELAY) from None
+            raise
+
     def _password(self) -> str:
         return self._password_file.read_text(encoding="ascii").strip()
 
@@ -141,6 +158,7 @@ class Database:
     def __init__(self, address: Address, sizes: PoolSizes | None = None) -> None:
         sizes = sizes or PoolSizes()
         self.read = Pool(address, "read", sizes.read)
+        self.search = Pool(address, "read", sizes.search)
         self.write = Pool(address, "write", sizes.write)
         self.analysis = Pool(address, "analysis", sizes.analysis)
         self.admin = Pool(address, "admin", sizes.admin)
@@ -150,7 +168,7 @@ class Database:
     async def opened(cls, address: Address, sizes: PoolSizes | None = None) -> "AsyncIterator[Database]":
         """Pools for a while. The database may be down: they connect when they are used."""
         database = cls(address, sizes)
-        pools = (database.read, database.write, database.analysis, database.admin)
+        pools = (database.read, database.search, database.write, database.analysis, database.admin)
         for pool in pools:
             await pool.open()
         try:

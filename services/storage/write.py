@@ -11,7 +11,7 @@ import grpc
 from reverie.storage.v1 import write_pb2, write_pb2_grpc
 from services.runtime import deadline
 from services.runtime.clock import MonotonicClock, monotonic
-from services.runtime.errors import DeadlineTooShort, StoreDown, StoreFull, UnknownOutcome
+from services.runtime.errors import DeadlineTooShort, Overloaded, StoreDown, StoreFull, UnknownOutcome
 from services.storage import records
 from services.storage.batch import DELETE, Batch, Operation
 from services.storage.commit import RefusedError, commit
@@ -119,7 +119,7 @@ class WriteService(write_pb2_grpc.StorageWriteServiceServicer):
                     written.refused(part, str(refusal))
                 else:
                     waiting += reversed(part.halves())
-            except (StoreDown, StoreFull, DeadlineTooShort) as failure:
+            except (StoreDown, StoreFull, Overloaded, DeadlineTooShort) as failure:
                 # "Nothing happened" is true of this part only.
                 raise (UnknownOutcome() if written.lineage else failure) from failure
         await self._hints.wrote(written.due)

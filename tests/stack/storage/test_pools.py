@@ -1,0 +1,59 @@
+"""What a call is told when all connections are busy, and what goes on all the same."""
+
+from contextlib import AsyncExitStack
+
+import pytest
+
+from reverie.storage.v1 import search_pb2
+from services.runtime.errors import Overloaded, StalePrimary
+from services.runtime.tokens import ConsistencyToken
+from services.storage import database as databases
+from services.storage.database import Address, Database, PoolSizes
+from services.storage.search import SearchService
+from services.storage.segments import SegmentCache, Segments
+from tests.stack.storage.harness import Context, Storage, context, create, enter, owner_of
+
+SMALL = PoolSizes(read=1, search=2, write=1, analysis=1, admin=1)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases, "ACQUIRE_SECONDS", 0.2)
+
+
+async def test_busy_connections_are_no_dead_database(address: Address) -> None:
+    async with Database.opened(address, SMALL) as database:
+        storage = Storage(database)
+        await storage.written(create("ana"))
+        async with database.write.acquired(), database.read.acquired():
+            with pytest.raises(Overloaded) as refused:
+                await storage.write(create("ana"))
+            assert refused.value.retry_delay
+            with pytest.raises(Overloaded):
+                await storage.timeline("ana")
+        await storage.written(create("ana"))
+
+
+async def test_searches_take_no_connection_of_reads(address: Address) -> None:
+    async with Database.opened(address, SMALL) as database, AsyncExitStack() as held:
+        storage = Storage(database)
+        await storage.written(create("ana"))
+        for _ in range(SMALL.search):
+            await held.enter_async_context(database.search.snapshot())
+        assert len((await storage.timeline("ana")).memories) == 1
+
+
+async def test_a_search_that_must_know_the_history_waits_for_no_other_search(address: Address) -> None:
+    async with Database.opened(address, SMALL) as database, AsyncExitStack() as held:
+        storage = Storage(database)
+        written = await storage.write(create("ana"))
+        await held.enter_async_context(database.search.snapshot())
+        searches = SearchService(
+            database.read, Segments(database.search, SegmentCache(1_000_000)), storage.tokens
+        )
+        later = ConsistencyToken(written.lineage, owner_of("ana"), written.owner_revisions[0] + 1)
+        enter("ana", storage.tokens.consistency(later))
+        with pytest.raises(StalePrimary):
+            await searches.Search(
+                search_pb2.SearchRequest(parent="users/ana", page_size=5), context(Context())
+            )
