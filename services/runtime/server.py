@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import grpc
@@ -28,6 +30,29 @@ Hook = Callable[[], Awaitable[None]]
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Runs a process's main on uvloop until it ends."""
     uvloop.run(main)
+
+
+@asynccontextmanager
+async def beside(work: Hook, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Work that goes on beside what is inside, and is cancelled at its end.
+
+    If it ends by itself, a fault, that is logged, `stop` is set, and the process exits with 1 in the end.
+    """
+
+    def ended(task: asyncio.Future[None]) -> None:
+        if not task.cancelled():
+            _log.error("work that should go on has ended", exc_info=task.exception())
+            stop.set()
+
+    task = asyncio.ensure_future(work())
+    task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+    if not task.cancelled():
+        sys.exit(1)
 
 
 async def serve(

@@ -1,7 +1,7 @@
 """`python -m services.storage`: one storage process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import SystemRandom
 
@@ -27,7 +27,7 @@ from services.storage.hints import HintStream, Sweeper, connect
 from services.storage.read import ReadService
 from services.storage.search import SearchService
 from services.storage.segments import SegmentCache, Segments
-from services.storage.upkeep import ready, upkeep
+from services.storage.upkeep import Upkeep
 from services.storage.write import Hints, NoHints, WriteService
 
 SERVICES = (
@@ -47,19 +47,22 @@ async def main() -> None:
     tokens = Tokens(Keyring.load(config.token_keys))
     segments = SegmentCache(config.segment_mib * 1024 * 1024)
     patience = Patience(max_attempts=config.max_attempts)
+    stop = asyncio.Event()
     async with Database.opened(config.address, config.pool_sizes) as database:
         analysis = AnalysisService(database.analysis, patience, SystemRandom())
-        async with _hints(config, analysis) as hints, _beside(lambda: upkeep(database.admin)):
+        upkeep = Upkeep(database.admin)
+        async with _hints(config, analysis, stop) as hints, server.beside(upkeep.run, stop):
             reads = ReadService(database.read, tokens)
-            searches = SearchService(database.read, Segments(database.read, segments), tokens)
+            # A search holds its snapshot while it asks once more: for that it needs the other pool.
+            searches = SearchService(database.read, Segments(database.search, segments), tokens)
             writes = WriteService(database.write, hints)
             admin = AdminService(database.admin, tokens, hints, segments)
             await server.serve(
                 config,
                 lambda to: _register(to, reads, searches, writes, analysis, admin),
-                ready=lambda: ready(database.admin),
-                before_stop=writes.finished,
+                ready=upkeep.ready,
                 metrics=(segments.bytes, segments.evicted),
+                stop=stop,
             )
             await writes.finished()
 
@@ -87,7 +90,9 @@ def _register(
 
 
 @asynccontextmanager
-async def _hints(config: StorageConfig, analysis: AnalysisService) -> AsyncIterator[Hints]:
+async def _hints(
+    config: StorageConfig, analysis: AnalysisService, stop: asyncio.Event
+) -> AsyncIterator[Hints]:
     """Hints by way of Valkey, with a sweeper behind them; none without Valkey."""
     if config.valkey_socket is None:
         yield NoHints()
@@ -95,20 +100,9 @@ async def _hints(config: StorageConfig, analysis: AnalysisService) -> AsyncItera
     valkey = connect(config.valkey_socket, config.valkey_password_file)
     stream = HintStream(valkey)
     sweeper = Sweeper(analysis.overdue, stream, valkey, instance=config.instance)
-    async with _beside(stream.run), _beside(sweeper.run):
+    async with server.beside(stream.run, stop), server.beside(sweeper.run, stop):
         yield stream
     await valkey.aclose()
-
-
-@asynccontextmanager
-async def _beside(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Work that goes on beside what is inside, and ends with it."""
-    task = asyncio.ensure_future(work())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait((task,))
 
 
 if __name__ == "__main__":
