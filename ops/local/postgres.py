@@ -61,6 +61,8 @@ SETTINGS = {
     "autovacuum_naptime": "5s",
     "autovacuum_vacuum_cost_limit": "2000",
     "idle_in_transaction_session_timeout": "60s",
+    # What waits for an owner's lock ends, and gives up its own, when the process that asked is gone.
+    "client_connection_check_interval": "1s",
     "timezone": "'UTC'",
     "log_timezone": "'UTC'",
     "client_min_messages": "warning",

@@ -53,8 +53,8 @@ _SETTINGS: Mapping[str, Mapping[str, str]] = {
 }
 
 _DISK_FULL = "53100"
-_DOWN = ("08", "25006", "40", "53", "57", "58")
-"""SQLSTATEs, or classes of them, that say: not now. 25006: it is no primary. 57: shut down, or cancelled."""
+_DOWN = ("08", "25006", "55000", "40", "53", "57", "58")
+"""SQLSTATEs, or classes of them, that say: not now. 25006 and 55000: it is no primary. 57: it shuts down."""
 
 
 # The driver's internal error is what a second statement meets on a connection that has just died.

@@ -53,12 +53,13 @@ class Freshness:
     async def require(self, state: State, token: ConsistencyToken | None) -> None:
         """StalePrimary if the node's state is older than the token's.
 
-        A primary of a newer timeline answers: what it lacks was never acknowledged by a quorum.
+        A primary of a newer timeline answers: what it lacks was never acknowledged by a quorum. A replica
+        may lack anything.
         """
         if token is None or state.shows(token):
             return
         ((floor,),) = await self._pool.fetch(text("timeline_floor"))
-        if floor >> _TIMELINE_SHIFT <= token.revision >> _TIMELINE_SHIFT:
+        if floor is None or floor >> _TIMELINE_SHIFT <= token.revision >> _TIMELINE_SHIFT:
             raise StalePrimary
 
     def metadata(self, owner: UUID, state: State) -> tuple[tuple[str, str], ...]:

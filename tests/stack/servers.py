@@ -53,10 +53,18 @@ class Server:
         finally:
             await connection.close()
 
-    async def start(self) -> None:
-        """Starts the server and waits until it takes connections."""
+    async def start(self, *, replica: bool = False) -> None:
+        """Starts the server and waits until it takes connections, as what it is meant to be."""
         self._spawn()
-        await until(self.postgres.ready, f"PostgreSQL starts (its log: {self.home / 'log'})")
+        ready = self._answers if replica else self.postgres.ready
+        await until(ready, f"PostgreSQL starts (its log: {self.home / 'log'})")
+
+    async def _answers(self) -> bool:
+        try:
+            await (await self.connect()).close()
+        except (OSError, asyncpg.PostgresError):
+            return False
+        return True
 
     def _spawn(self) -> None:
         with (self.home / "log").open("ab") as log:

@@ -8,7 +8,8 @@ import pytest_asyncio
 
 from ops.local.postgres import DATABASE
 from reverie.storage.v1 import write_pb2
-from services.runtime.errors import DeadlineTooShort, StoreDown, UnknownOutcome
+from services.runtime.errors import DeadlineTooShort, StalePrimary, StoreDown, UnknownOutcome
+from services.runtime.tokens import ConsistencyToken
 from services.storage.database import Address, Database
 from tests.stack.servers import Server, scratch, started, until
 from tests.stack.storage.harness import Storage, create, memory, owner_of
@@ -150,3 +151,43 @@ async def test_a_commit_that_did_not_wait_for_its_replica_is_unknown(own_server:
         await connection.close()
     await own_server.execute("ALTER SYSTEM RESET synchronous_standby_names")
     await own_server.execute("SELECT pg_reload_conf()")
+
+
+async def test_a_primary_that_became_a_replica_says_so() -> None:
+    with scratch() as home:
+        server = await started(home)
+        async with Database.opened(Address(server.socket, DATABASE, server.secrets)) as database:
+            storage = Storage(database)
+            one = create("ana")
+            written = await storage.write(one)
+            token = ConsistencyToken(written.lineage, owner_of("ana"), written.owner_revisions[0])
+            later = token._replace(revision=token.revision + 1)
+            server.stop()
+            (home / "data" / "postgres" / "standby.signal").touch()
+            await server.start(replica=True)
+            assert await storage.get("ana", one.id, storage.tokens.consistency(token))
+            with pytest.raises(StalePrimary):
+                await storage.get("ana", one.id, storage.tokens.consistency(later))
+            with pytest.raises(StoreDown):
+                await storage.write(create("ana"))
+            with pytest.raises(StoreDown):
+                await storage.claim()
+        server.stop()
+
+
+async def test_a_statement_ends_when_whoever_asked_is_gone(own_server: Server) -> None:
+    asking, looking = await own_server.connect(), await own_server.connect()
+    sleeping = asyncio.ensure_future(asking.execute("SELECT pg_sleep(600)"))
+    running = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND pid <> $1"
+
+    async def runs() -> bool:
+        return bool(await looking.fetch(running, looking.get_server_pid()))
+
+    async def ended() -> bool:
+        return not await runs()
+
+    await until(runs, "it sleeps")
+    asking.terminate()
+    await asyncio.wait((sleeping,))
+    await until(ended, "it is ended", seconds=10)
+    await looking.close()

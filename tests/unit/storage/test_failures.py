@@ -25,6 +25,8 @@ def failure(state: str, severity: str = "ERROR") -> asyncpg.PostgresError:
         (asyncpg.InterfaceError("closed"), StoreDown),
         (failure("57P03"), StoreDown),
         (failure("53300"), StoreDown),
+        (failure("25006"), StoreDown),
+        (failure("55000"), StoreDown),
         (failure("53100"), StoreFull),
         (failure("40001"), StoreDown),
         (failure("42P01"), None),
