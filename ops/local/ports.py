@@ -79,34 +79,38 @@ class Reservation:
     """Ports held for those that will listen on them.
 
     Each is bound here without listening, in a way that lets one other listen on it (with SO_REUSEADDR, as
-    Envoy does). So two homes that start at once never get the same port, and none gets another's while a
-    proxy of that is being started again.
+    Envoy does), and marked as taken for other homes. So two homes that start at once never get the same port,
+    and none gets another's while a proxy of that is being started again.
     """
 
     def __init__(self) -> None:
-        self._held: dict[int, socket.socket] = {}
+        self._held: dict[int, tuple[socket.socket, socket.socket]] = {}
 
     def take(self, port: int) -> bool:
         """Hold a port. False if it is in use."""
         if port in self._held:
             return True
-        holder = socket.socket()
+        mark, holder = socket.socket(socket.AF_UNIX), socket.socket()
         try:
+            # One name, one owner: two holders of a port would not get in each other's way.
+            mark.bind(f"\0reverie-port-{port}")
+            # Without it, connections that a listener before has closed would keep the port for a minute.
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             holder.bind((LOOPBACK, port))
         except OSError as error:
+            mark.close()
             holder.close()
             if error.errno in {errno.EADDRINUSE, errno.EACCES}:
                 return False
             raise
-        # After the bind: so the bind itself fails where anybody else has the port, one like this too.
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._held[port] = holder
+        self._held[port] = mark, holder
         return True
 
     def keep_only(self, ports: Iterable[int]) -> None:
         """Let go of all others."""
         for port in set(self._held) - set(ports):
-            self._held.pop(port).close()
+            for held in self._held.pop(port):
+                held.close()
 
     def close(self) -> None:
         """Let go of all."""

@@ -205,3 +205,17 @@ async def test_a_reserved_port_can_be_listened_on_once_and_reserved_by_nobody_el
     mine.close()
     assert others.take(port)
     others.close()
+
+
+async def test_connections_that_were_closed_do_not_keep_a_port_from_its_next_start() -> None:
+    reservation = Reservation()
+    port = next(port for port in range(31_000, 31_900) if reservation.take(port))
+    async with await asyncio.start_server(lambda _, writer: writer.close(), LOOPBACK, port):
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        # The listener's side closes first, so the connection lingers there.
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+    reservation.close()
+    assert reservation.take(port)
+    reservation.close()

@@ -85,7 +85,17 @@ def forgeries(token: str) -> Iterator[str]:
     """The token with one letter changed, everywhere, and some that were never one."""
     for at, letter in enumerate(token):
         yield token[:at] + ("B" if letter == "A" else "A") + token[at + 1 :]
-    yield from (token[:-1], token + "A", token[: len(token) // 2], token * 2, "A", "AAAA", "nonsense", "é", ".")
+    yield from (
+        token[:-1],
+        token + "A",
+        token[: len(token) // 2],
+        token * 2,
+        "A",
+        "AAAA",
+        "nonsense",
+        "é",
+        ".",
+    )
 
 
 def by_other_keys(token: str, *key_ids: str) -> Iterator[str]:
