@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from ops.local import lifecycle
 from ops.local.lifecycle import Event, Exited, Ready, Send, Spawn, State, Ticked, Unfit, Unwanted, Wanted
@@ -124,24 +124,34 @@ class Supervisor:
         code = await living.ended()
         del self._living[spec.name]
         if probing:
-            await _cancelled(probing)
+            # Not waited for: a probe that does not heed this must not keep the dead from being buried.
+            probing.cancel()
         self._events.put_nowait(Exited(spec.name, well=code == 0, reason=describe(code)))
 
     async def _probe(self, name: str, probe: Probe) -> None:
+        """Probe until there is a verdict. Once cancelled it says nothing more, for a later life has its own."""
+        this = asyncio.current_task()
+        assert this is not None
         pause = FIRST_PAUSE
-        while True:
-            try:
-                async with asyncio.timeout(PROBE_TIMEOUT):
-                    if await probe():
-                        break
-            except (OSError, TimeoutError):
-                pass  # not yet
-            except Exception as error:  # noqa: BLE001  (the probe says that waiting does not help)
-                self._events.put_nowait(Unfit(name, str(error)))
+        while not this.cancelling():
+            verdict = await _verdict(name, probe)
+            # Asked again: what the probe calls may have swallowed the cancellation.
+            if verdict and not this.cancelling():
+                self._events.put_nowait(verdict)
                 return
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
-        self._events.put_nowait(Ready(name))
+
+
+async def _verdict(name: str, probe: Probe) -> Ready | Unfit | None:
+    """What one probe says; None: not yet."""
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT):
+            return Ready(name) if await probe() else None
+    except (OSError, TimeoutError):
+        return None
+    except Exception as error:  # noqa: BLE001  (the probe says that waiting does not help)
+        return Unfit(name, str(error))
 
 
 def _names_of(event: Event) -> tuple[str, ...]:
@@ -152,8 +162,3 @@ def _names_of(event: Event) -> tuple[str, ...]:
             return ()
         case _:
             return (event.name,)
-
-
-async def _cancelled(task: "asyncio.Task[Any]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

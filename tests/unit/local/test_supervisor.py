@@ -1,0 +1,76 @@
+import asyncio
+import signal
+
+from ops.local.lifecycle import Phase
+from ops.local.process import Probe, ProcessSpec
+from ops.local.supervisor import Supervisor
+
+
+class Obedient:
+    """Ends when it is told to."""
+
+    def __init__(self, spec: ProcessSpec) -> None:
+        self.spec = spec
+        self.signals: list[signal.Signals] = []
+        self._over = asyncio.Event()
+
+    def send(self, number: signal.Signals) -> None:
+        self.signals.append(number)
+        self._over.set()
+
+    async def ended(self) -> int:
+        await self._over.wait()
+        return 0
+
+
+class Deaf:
+    """A probe that loses its cancellation, and whose process is ready by then."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def __call__(self) -> bool:
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return True
+        return False
+
+
+def spec(probe: Probe) -> ProcessSpec:
+    return ProcessSpec("service", ("service",), probe=probe)
+
+
+async def test_a_probe_that_ignores_its_end_keeps_nothing_from_stopping_nor_speaks_for_the_dead() -> None:
+    probe = Deaf()
+    seen: list[Phase] = []
+    supervisor = Supervisor((spec(probe),), Obedient, lambda state: seen.append(state["service"].phase))
+    async with asyncio.timeout(5):
+        running = asyncio.create_task(supervisor.run())
+        await probe.asked.wait()
+        supervisor.stop()
+        await running
+        # The probe still has its say, which is no longer heard.
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+    assert seen == [Phase.STARTING, Phase.STOPPING, Phase.STOPPED]
+    assert supervisor._events.empty()
+
+
+class Hopeless(Deaf):
+    """One that loses every cancellation and is never satisfied."""
+
+    async def __call__(self) -> bool:
+        await super().__call__()
+        return False
+
+
+async def test_a_probe_that_is_never_satisfied_and_ignores_its_end_ends_too() -> None:
+    probe = Hopeless()
+    supervisor = Supervisor((spec(probe),), Obedient, lambda _: None)
+    async with asyncio.timeout(5):
+        running = asyncio.create_task(supervisor.run())
+        await probe.asked.wait()
+        supervisor.stop()
+        await running
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
