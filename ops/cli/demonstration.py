@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import sys
 import time
@@ -40,6 +41,9 @@ DAY = datetime(2026, 2, 28, 12, tzinfo=UTC)
 """The last day of the file: 29 February comes round on it."""
 _LAST_QUESTION = "Who fixed the boiler?"
 _ANSWERS = 2
+_DATE = len("30 Sep 2025 18:20")
+_SENTENCE_ENDS = re.compile(r"(?<=[.!?])\s+")
+_WHY = Text("why", printing.DIM, justify="right")
 _BATCH = 500
 
 
@@ -142,16 +146,35 @@ def show(demonstration: Demonstration) -> None:
 
 
 def _show_answer(console: Console, answer: Answer) -> None:
+    """The best memory whole, since the answer may be its last sentence; of the others what answers."""
     console.print()
-    console.print(
-        Text.assemble((answer.question, "bold"), (f"  {answer.milliseconds:.0f} ms", "bright_black"))
-    )
+    console.print(Text.assemble((answer.question, "bold"), (f"  {answer.milliseconds:.0f} ms", printing.DIM)))
     table = _table()
-    for hit in answer.hits:
-        why = printing.reasons(hit.explanation) if hit.explanation else ""
-        table.add_row(printing.when(hit.memory), _in_short(console, hit.memory, lines=2))
-        table.add_row("", Text(printing.shortened(why, _width(console)), "cyan"))
+    for best in answer.hits[:1]:
+        why = printing.reasons(best.explanation) if best.explanation else ""
+        table.add_row(printing.when(best.memory), _whole(best))
+        table.add_row(_WHY, Text(printing.shortened(why, _width(console)), printing.DIM))
+    for other in answer.hits[1:]:
+        short = _in_short(console, other.memory, lines=2, about=_words(other))
+        table.add_row(Text(printing.when(other.memory), printing.DIM), Text(short, printing.DIM))
     console.print(table)
+
+
+def _whole(hit: Hit) -> Text:
+    """All it says, the words of the question marked."""
+    text = printing.spoken(hit.memory, hit.memory.text)
+    if words := _words(hit):
+        text.highlight_regex(_any_of(words), "bold yellow")
+    return text
+
+
+def _words(hit: Hit) -> Sequence[str]:
+    return hit.explanation.matched_words if hit.explanation else ()
+
+
+def _any_of(words: Sequence[str]) -> str:
+    """Matches any of the words, and what they begin: they match by stem, so "postpone" is "postponed"."""
+    return rf"(?i)\b(?:{'|'.join(map(re.escape, words))})\w*"
 
 
 def _show_day(console: Console, memories: Sequence[Memory]) -> None:
@@ -218,19 +241,29 @@ def stubs_snippet(endpoint: Endpoint) -> list[str]:
     ]
 
 
-def _in_short(console: Console, memory: Memory, *, lines: int) -> Text:
-    speaker = f"{memory.source.speaker}: " if memory.source and memory.source.speaker else ""
+def _in_short(console: Console, memory: Memory, *, lines: int, about: Sequence[str] = ()) -> str:
+    """So many lines, from the first of the sentences that hold most of the words."""
     # Lines break at words, so each holds a little less than its width.
-    return Text(printing.shortened(f"{speaker}{memory.text}", lines * _width(console) - 8 * (lines - 1)))
+    room = lines * _width(console) - 8 * (lines - 1)
+    text = excerpt(memory.text, about) if about else memory.text
+    return printing.shortened(printing.spoken(memory, text).plain, room)
+
+
+def excerpt(text: str, words: Sequence[str]) -> str:
+    """The text from the sentence that holds most of the words, with an ellipsis for what is left out."""
+    sentences = _SENTENCE_ENDS.split(text)
+    found = [len(set(re.findall(_any_of(words), sentence.lower()))) for sentence in sentences]
+    first = found.index(max(found))
+    return ("… " if first else "") + " ".join(sentences[first:])
 
 
 def _width(console: Console) -> int:
     """What is left of a line beside the longest date."""
-    return max(20, console.width - len("30 Sep 2025 18:20") - 4)
+    return max(20, console.width - _DATE - 2)
 
 
 def _table() -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="green", no_wrap=True, min_width=len("30 Sep 2025 18:20"))
-    table.add_column()
+    table.add_column(style="green", no_wrap=True, min_width=_DATE)
+    table.add_column(overflow="fold")
     return table

@@ -14,7 +14,8 @@ from reverie_client import Explanation, Hit, Memory
 
 SHORT = 240
 """Characters of a text that are shown where nobody asked for all of it."""
-_DIM = "bright_black"
+DIM = "bright_black"
+"""The style of what matters less."""
 
 
 def print_json(value: Any) -> None:
@@ -50,10 +51,10 @@ def print_hits(hits: Sequence[Hit], *, full: bool) -> None:
     table = _borderless(ranks=True)
     for rank, hit in enumerate(hits, 1):
         for neighbour in hit.before:
-            table.add_row("", Text(when(neighbour), _DIM), Text(said(neighbour, full=full).plain, _DIM))
+            table.add_row("", Text(when(neighbour), DIM), Text(said(neighbour, full=full).plain, DIM))
         table.add_row(str(rank), when(hit.memory), _hit_text(hit, full=full))
         for neighbour in hit.after:
-            table.add_row("", Text(when(neighbour), _DIM), Text(said(neighbour, full=full).plain, _DIM))
+            table.add_row("", Text(when(neighbour), DIM), Text(said(neighbour, full=full).plain, DIM))
     console().print(table)
 
 
@@ -61,7 +62,7 @@ def print_memory(memory: Memory) -> None:
     """Everything about one memory."""
     table = _borderless()
     for name, value in _details(memory):
-        table.add_row(Text(name, _DIM), Text(value))
+        table.add_row(Text(name, DIM), Text(value))
     console().print(table)
 
 
@@ -82,10 +83,14 @@ def when(memory: Memory) -> str:
 
 def said(memory: Memory, *, full: bool) -> Text:
     """What it says, who said it, and below that what it can be told by."""
+    text = spoken(memory, memory.text if full else shortened(memory.text, SHORT))
+    return text.append(f"\n{_about(memory)}", DIM)
+
+
+def spoken(memory: Memory, text: str) -> Text:
+    """A text of that memory, behind whoever said it."""
     speaker = memory.source.speaker if memory.source else ""
-    text = Text(f"{speaker}: " if speaker else "", "bold")
-    text.append(memory.text if full else shortened(memory.text, SHORT), "default")
-    return text.append(f"\n{_about(memory)}", _DIM)
+    return Text(f"{speaker}: " if speaker else "", "bold").append(text, "default")
 
 
 def shortened(text: str, length: int) -> str:
@@ -151,7 +156,7 @@ def _details(memory: Memory) -> Iterable[tuple[str, str]]:
 def _borderless(*, ranks: bool = False) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     if ranks:
-        table.add_column(justify="right", style=_DIM, no_wrap=True)
+        table.add_column(justify="right", style=DIM, no_wrap=True)
     table.add_column(style="green", no_wrap=True)
     table.add_column(overflow="fold")
     return table
