@@ -15,7 +15,7 @@ from services.query.memory import SpeakersByOwner, Vectors
 from services.query.understanding import Question, understand
 from services.runtime import deadline, principal
 from services.runtime.clock import WallClock, utc_now
-from services.runtime.errors import InternalError
+from services.runtime.errors import StalePrimary
 from services.runtime.terms import ANALYZER
 from services.runtime.tokens import METADATA_KEY, Tokens
 from services.storage.client import StorageSearchClient
@@ -97,7 +97,7 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
             if not answer.HasField("speakers"):
                 return question, answer
             self._speakers.learn(owner, answer.speakers.names, answer.speakers.digest)
-        raise InternalError("the user's speakers change faster than a question is answered; try again")
+        raise StalePrimary("the user's speakers change faster than a question is answered; try again")
 
     def _understood(self, text: str, user: str, speakers: Sequence[str]) -> Question:
         return understand(text, speakers=speakers, user=user, today=self._clock().date())

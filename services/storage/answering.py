@@ -17,9 +17,9 @@ from services.runtime.errors import ReverieError
 from services.storage import feed, queries, records
 from services.storage.feed import Cosines
 from services.storage.filtering import Filter
-from services.storage.ranking import WEIGHTS, Question, Ranking, rank, rescore
+from services.storage.ranking import Question, Ranking, rank, rescore, weights_of
 from services.storage.remaining import Hits
-from services.storage.segments import INLINE, View
+from services.storage.segments import INLINE, MovedError, View
 
 if TYPE_CHECKING:
     from services.storage.database import Pool, Record
@@ -28,7 +28,9 @@ BLUR = 0.004
 """How far a cosine from vectors of 8 bits may be off; 0.002 is seen."""
 
 Bodies = Mapping[bytes, "Record"]
-"""Rows by id: the exact cosine or NULL, then the memory."""
+"""Rows by id: the owner's revision, the exact cosine or NULL, then the memory."""
+
+_COSINE, _MEMORY = 1, 2
 
 
 Pending = asyncio.Task[Cosines | None]
@@ -93,22 +95,28 @@ async def found(
     ranking = await _ranked(view, question, only, near)
     if question.vector is None or near is not None:
         return Found(Hits.of(ranking), await bodies(view, ranking.ids[:size], around))
-    doubtful = ranking.ids[: unsettled(ranking.scores, size)]
+    weights = weights_of(view.now.model)
+    doubtful = ranking.ids[: unsettled(ranking.scores, size, weights.cosine)]
     read = await bodies(view, doubtful, around, question.vector)
     exact = np.array([_cosine(read.get(id_)) for id_ in doubtful], np.float64)
-    return Found(Hits.of(rescore(ranking, exact)), read)
+    return Found(Hits.of(rescore(ranking, exact, weights)), read)
 
 
 async def bodies(
     view: View, ids: Sequence[bytes], around: Around, vector: npt.NDArray[np.float32] | None = None
 ) -> Bodies:
-    """Read memories with their neighbours and, for a vector, their cosines with it."""
+    """Read memories with their neighbours and, for a vector, their cosines with it.
+
+    MovedError if the view is not pinned and the owner's state is another one by now.
+    """
     wanted = [records.id_of(id_) for id_ in _with_neighbours(view, ids, around)]
     if not wanted:
         return {}
     blob = None if vector is None else vector.tobytes()
-    rows = await view.connection.fetch(queries.text("search_hits"), view.owner, wanted, view.now.model, blob)
-    return {row["id"].bytes: row for row in rows}
+    rows = await view.reader.fetch(queries.text("search_hits"), view.owner, wanted, view.now.model, blob)
+    if not rows or rows[0][0] != view.now.state.revision:
+        raise MovedError
+    return {row["id"].bytes: row for row in rows if row["id"] is not None}
 
 
 def put_hits(
@@ -126,10 +134,10 @@ def put_hits(
             continue
         before, after = neighbours(view, hit.id, around)
         response.hits.add(
-            memory=records.memory_fields(user, body, 1),
+            memory=records.memory_fields(user, body, _MEMORY),
             score=hit.score,
-            before=[records.memory_fields(user, read[id_], 1) for id_ in before],
-            after=[records.memory_fields(user, read[id_], 1) for id_ in after],
+            before=[records.memory_fields(user, read[id_], _MEMORY) for id_ in before if id_ in read],
+            after=[records.memory_fields(user, read[id_], _MEMORY) for id_ in after if id_ in read],
             lexical_rank=hit.lexical_rank,
             vector_rank=hit.vector_rank,
             matched_terms=page.matched(hit),
@@ -148,14 +156,15 @@ def neighbours(view: View, id_: bytes, around: Around) -> tuple[Sequence[bytes],
     return view.segment.neighbours(id_, *around)
 
 
-def unsettled(scores: npt.NDArray[np.float64], size: int) -> int:
+def unsettled(scores: npt.NDArray[np.float64], size: int, weight: float) -> int:
     """Return how many of the first hits to score exactly, so that the first `size` are the right ones.
 
-    `scores` descend. A hit may be better by the blur than it seems, and the last of the page worse.
+    `scores` descend, and hold the cosine times `weight`. A hit may be better by the blur than it seems, and
+    the last of the page worse.
     """
     if len(scores) <= size:
         return len(scores)
-    within_reach = scores[size - 1] - 2 * BLUR * WEIGHTS.cosine
+    within_reach = scores[size - 1] - 2 * BLUR * weight
     return int(np.count_nonzero(scores >= within_reach))
 
 
@@ -176,7 +185,7 @@ async def _cosines(view: View, question: Question, ahead: Pending | None) -> npt
     near = None if ahead is None else await ahead
     if near is None or near.state != view.now.state:
         vector = question.vector.tobytes()
-        near = await feed.cosines(view.connection, view.owner, view.now.model, vector)
+        near = await feed.cosines(view.reader, view.owner, view.now.model, vector)
     return near.aligned(view.segment)
 
 
@@ -185,10 +194,11 @@ async def _ranked(
 ) -> Ranking:
     segment = view.segment
     assert segment is not None, "an owner without memories is not ranked"
+    weights = weights_of(view.now.model)
     if len(segment) <= INLINE:
-        return rank(segment, question, only, cosines=near)
-    return await asyncio.to_thread(rank, segment, question, only, cosines=near)
+        return rank(segment, question, only, cosines=near, weights=weights)
+    return await asyncio.to_thread(rank, segment, question, only, cosines=near, weights=weights)
 
 
 def _cosine(row: "Record | None") -> float:
-    return np.nan if row is None or row[0] is None else float(row[0])
+    return np.nan if row is None or row[_COSINE] is None else float(row[_COSINE])

@@ -1,7 +1,8 @@
 """One transaction that must not be cut short, and what its failure says about whether it took place.
 
-A commit that is cancelled while it waits for a replica looks like a success and can be lost. So nothing here is
-ever cancelled: when time is up the connection is dropped, and nobody knows what became of the transaction.
+A commit that is cancelled while it waits for a replica looks like a success and can be lost. So nothing is
+ever cancelled: when time is up, or the caller gone, the connection is dropped, and nobody knows what became of
+the transaction.
 """
 
 import asyncio
@@ -10,14 +11,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
+import grpc
 
+from services.runtime import deadline
 from services.runtime.errors import DeadlineTooShort, UnknownOutcome
-from services.storage.database import error_of
+from services.storage.database import Pool, error_of
 
 if TYPE_CHECKING:
     from services.storage.database import Connection, Record
 
 Value = TypeVar("Value")
+Context = grpc.aio.ServicerContext[Any, Any]
 
 _WARNING = "01000"
 """What the database says when it stopped waiting for a replica."""
@@ -63,17 +67,25 @@ async def commit(
     return rows
 
 
+async def committed(pool: Pool, query: str, arguments: Sequence[Any], context: Context) -> "list[Record]":
+    """The same on a connection of a pool, within the deadline of a call."""
+    seconds = deadline.shaved(deadline.remaining(context))
+    async with pool.acquired() as connection:
+        return await commit(connection, query, arguments, seconds)
+
+
 async def _within(connection: "Connection", work: Coroutine[Any, Any, Value], seconds: float) -> Value:
     """What the work returns, or UnknownOutcome and a dropped connection when time is up."""
     task = asyncio.ensure_future(work)
-    await asyncio.wait((task,), timeout=seconds)
-    if not task.done():
-        connection.terminate()
-        await asyncio.wait((task,))
-        if not task.cancelled():
-            task.exception()
-        raise UnknownOutcome
-    return task.result()
+    try:
+        await asyncio.wait((task,), timeout=seconds)
+        if not task.done():
+            raise UnknownOutcome
+        return task.result()
+    finally:
+        if not task.done():
+            connection.terminate()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 def meaning(failure: asyncpg.PostgresError) -> Exception:

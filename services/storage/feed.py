@@ -1,6 +1,6 @@
 """What ranking reads of an owner: everything once, and from then on what has changed.
 
-All functions read in the snapshot of the connection that they are given.
+All functions read in the snapshot of the connection that they are given, if it has one.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -59,10 +59,9 @@ class Cosines(NamedTuple):
         return near
 
 
-async def now(connection: "Connection", owner: UUID) -> Now:
+async def now(connection: "Connection | Pool", owner: UUID) -> Now:
     """Read the state of things."""
-    row = await connection.fetchrow(queries.text("search_state"), owner)
-    assert row is not None, "meta has one row"
+    (row,) = await connection.fetch(queries.text("search_state"), owner)
     return Now(State.of(row), row[3])
 
 

@@ -17,7 +17,7 @@ from services.storage.database import Pool
 from services.storage.freshness import Freshness, State
 from services.storage.ranking import Question
 from services.storage.remaining import Hits, Remaining
-from services.storage.segments import Segments, View
+from services.storage.segments import MovedError, Segments, View
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -49,7 +49,10 @@ class SearchService(search_pb2_grpc.StorageSearchServiceServicer):
         asked.check(request)
         caller = self._caller(request.parent)
         page = self._next_page if request.page_token else self._first_page
-        response, state = await page(request, caller)
+        try:
+            response, state = await page(request, caller, pinned=False)
+        except MovedError:
+            response, state = await page(request, caller, pinned=True)
         context.set_trailing_metadata(self._freshness.metadata(caller.owner, state))
         return response
 
@@ -74,14 +77,14 @@ class SearchService(search_pb2_grpc.StorageSearchServiceServicer):
         return Caller(user, owner, self._freshness.asked(call, owner))
 
     async def _first_page(
-        self, request: search_pb2.SearchRequest, caller: Caller
+        self, request: search_pb2.SearchRequest, caller: Caller, *, pinned: bool
     ) -> tuple[search_pb2.SearchResponse, State]:
         async def unchanged(state: State) -> bool:
             await self._freshness.require(state, caller.seen)
             return state.revision == request.known_revision != 0
 
         ahead = self._cosines_ahead(caller.owner, request.question)
-        async with self._segments.view(caller.owner, unchanged) as view:
+        async with self._segments.view(caller.owner, unchanged, pinned=pinned) as view:
             state = view.now.state
             response = search_pb2.SearchResponse(revision=state.revision, warm=view.warm)
             if state.revision == request.known_revision != 0:
@@ -116,7 +119,7 @@ class SearchService(search_pb2_grpc.StorageSearchServiceServicer):
         response.next_page_token = self._token(request, seen, rest)
 
     async def _next_page(
-        self, request: search_pb2.SearchRequest, caller: Caller
+        self, request: search_pb2.SearchRequest, caller: Caller, *, pinned: bool
     ) -> tuple[search_pb2.SearchResponse, State]:
         around = Around(request.neighbors_before, request.neighbors_after)
         digest = asked.digest_of(request)
@@ -127,7 +130,7 @@ class SearchService(search_pb2_grpc.StorageSearchServiceServicer):
             await self._freshness.require(state, remaining.seen)
             return around == (0, 0)
 
-        async with self._segments.view(caller.owner, without_neighbours) as view:
+        async with self._segments.view(caller.owner, without_neighbours, pinned=pinned) as view:
             response = search_pb2.SearchResponse(revision=view.now.state.revision, warm=view.warm)
             if not view.now.empty:
                 page, rest = remaining.hits.parted(request.page_size)

@@ -14,6 +14,8 @@ from services.runtime import principal
 from services.runtime.errors import InvalidArgument, StalePrimary, TokenInvalid, UserForbidden
 from services.runtime.terms import question_terms
 from services.runtime.tokens import ConsistencyToken
+from services.storage import queries
+from services.storage.database import Database
 from tests.stack.search.harness import Search, attach_all, axis, create, texts, turn, update
 from tests.stack.storage.harness import Storage, delete, owner_of
 
@@ -53,6 +55,29 @@ async def test_a_search_never_shows_a_deleted_memory(storage: Storage, search: S
     response = await search.ask("ana", "cat", axis(0))
     assert texts(response.hits) == ["An open cat."]
     assert response.warm
+
+
+async def test_a_write_between_ranking_and_reading_makes_the_search_look_again(
+    storage: Storage, search: Search, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = create("ana", "A secret cat.")
+    await storage.written(gone, create("ana", "An open cat."))
+    await attach_all(storage)
+    await search.warm("ana")
+    fetch = database.read.fetch
+
+    async def fetch_late(query: str, *arguments: Any) -> list[Any]:
+        if query == queries.text("search_hits"):
+            monkeypatch.setattr(database.read, "fetch", fetch)
+            await storage.written(delete("ana", gone.id))
+        return await fetch(query, *arguments)
+
+    monkeypatch.setattr(database.read, "fetch", fetch_late)
+    response = await search.ask("ana", "cat", axis(0))
+    assert database.read.fetch == fetch, "the search read its memories outside of a snapshot"
+    assert texts(response.hits) == ["An open cat."]
+    (state,) = await storage.sql("SELECT revision FROM owners WHERE owner = $1", owner_of("ana"))
+    assert response.revision == state["revision"]
 
 
 async def test_an_updated_memory_is_found_by_its_new_words_alone(storage: Storage, search: Search) -> None:
