@@ -129,7 +129,7 @@ class Supervisor:
         self._events.put_nowait(Exited(spec.name, well=code == 0, reason=describe(code)))
 
     async def _probe(self, name: str, probe: Probe) -> None:
-        """Probe until there is a verdict. Once cancelled it says nothing more, for a later life has its own."""
+        """Probe until there is a verdict. Once cancelled it says no more: a later life has its own."""
         this = asyncio.current_task()
         assert this is not None
         pause = FIRST_PAUSE
