@@ -6,7 +6,7 @@ whoever reads more compares revisions, and looks again through a pinned view if 
 round trips, and no connection waits while memories are ranked.
 
 What is not in memory is read from the database; vectors follow in the background, and until they are there
-their cosines come from the database too. Any segment may go at any time, and nothing here is ever written back.
+their cosines come from the database too. Any segment may go at any time; nothing here is written back.
 """
 
 import asyncio
