@@ -12,6 +12,7 @@ from services.runtime.errors import InvalidArgument
 from services.runtime.tokens import Tokens
 from services.storage import letters, limits, records
 from services.storage.analyses import STAGE_NAMES
+from services.storage.commit import committed
 from services.storage.database import FAR_FUTURE, Pool
 from services.storage.letters import Key, Place
 from services.storage.queries import text
@@ -79,7 +80,7 @@ class AdminService(admin_pb2_grpc.StorageAdminServiceServicer):
         )
 
     async def ReplayDeadLetters(  # noqa: N802
-        self, request: admin_pb2.ReplayDeadLettersRequest, _context: Context
+        self, request: admin_pb2.ReplayDeadLettersRequest, context: Context
     ) -> admin_pb2.ReplayDeadLettersResponse:
         """Makes dead letters due again."""
         if request.all == bool(request.names):
@@ -87,9 +88,9 @@ class AdminService(admin_pb2_grpc.StorageAdminServiceServicer):
         if len(request.names) > MAX_NAMES:
             raise InvalidArgument.of("names", f"has at most {MAX_NAMES} entries")
         if request.all:
-            return admin_pb2.ReplayDeadLettersResponse(replayed=await self._replay_all())
+            return admin_pb2.ReplayDeadLettersResponse(replayed=await self._replay_all(context))
         keys = [letters.parse(name, f"names[{at}]") for at, name in enumerate(request.names)]
-        return admin_pb2.ReplayDeadLettersResponse(replayed=await self._replay(keys))
+        return admin_pb2.ReplayDeadLettersResponse(replayed=await self._replay(keys, context))
 
     async def DropSegments(  # noqa: N802
         self, request: admin_pb2.DropSegmentsRequest, _context: Context
@@ -98,21 +99,18 @@ class AdminService(admin_pb2_grpc.StorageAdminServiceServicer):
         dropped, size = self._segments.drop(letters.parse_owner(request.owner))
         return admin_pb2.DropSegmentsResponse(dropped=dropped, bytes=size)
 
-    async def _replay_all(self) -> int:
+    async def _replay_all(self, context: Context) -> int:
         """Replays what is dead now; what dies meanwhile stays dead, so this ends."""
         replayed, by = 0, None
         while rows := await self._pool.fetch(text("some_dead"), by, _AT_ONCE):
             by = rows[0][4]
-            replayed += await self._replay([Key(*row[:4]) for row in rows])
+            replayed += await self._replay([Key(*row[:4]) for row in rows], context)
         return replayed
 
-    async def _replay(self, keys: Sequence[Key]) -> int:
-        async with self._pool.acquired() as connection, connection.transaction():
-            await connection.fetch(text("lock_owners"), sorted({key.owner for key in keys}))
-            rows = await connection.fetch(
-                text("replay"), *(list(column) for column in zip(*keys, strict=True))
-            )
-        await self._hints.wrote([(owner, id_) for owner, id_ in rows])
+    async def _replay(self, keys: Sequence[Key], context: Context) -> int:
+        columns = [list(column) for column in zip(*keys, strict=True)]
+        rows = await committed(self._pool, text("replay"), columns, context)
+        self._hints.wrote([(owner, id_) for owner, id_ in rows])
         return len(rows)
 
 

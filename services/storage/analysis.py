@@ -18,6 +18,7 @@ from reverie.storage.v1 import analysis_pb2, analysis_pb2_grpc
 from services.runtime.errors import Violation
 from services.storage import limits, records
 from services.storage.analyses import DIMENSIONS, EMBED, Analysis, analysis
+from services.storage.commit import committed
 from services.storage.database import Pool
 from services.storage.queries import text
 
@@ -53,13 +54,12 @@ class AnalysisService(analysis_pb2_grpc.StorageAnalysisServiceServicer):
         self._random = random
 
     async def ClaimDue(  # noqa: N802
-        self, request: analysis_pb2.ClaimDueRequest, _context: Context
+        self, request: analysis_pb2.ClaimDueRequest, context: Context
     ) -> analysis_pb2.ClaimDueResponse:
         """Claims due analyses: hinted ones, then some of everybody's, then the oldest."""
         what = analysis(request.stage, request.model)
         limits.check(_broken_claim(request))
-        rows = await self._pool.fetch(
-            text("claim_due"),
+        arguments = (
             *what,
             request.limit,
             request.lease.ToTimedelta() if request.HasField("lease") else USUAL_LEASE,
@@ -68,33 +68,33 @@ class AnalysisService(analysis_pb2_grpc.StorageAnalysisServiceServicer):
             [records.id_of(key.id) for key in request.hints],
             UUID(int=self._random.getrandbits(128)),
         )
+        rows = await committed(self._pool, text("claim_due"), arguments, context)
         return analysis_pb2.ClaimDueResponse(analyses=[_due(*row) for row in rows])
 
     async def AttachResults(  # noqa: N802
-        self, request: analysis_pb2.AttachResultsRequest, _context: Context
+        self, request: analysis_pb2.AttachResultsRequest, context: Context
     ) -> analysis_pb2.AttachResultsResponse:
         """Attaches results; those for a state that is gone are dropped."""
         what = analysis(request.stage, request.model)
         limits.check(_broken_results(request, what))
-        ((attached,),) = await self._pool.fetch(
-            text("attach_embeddings"),
+        arguments = (
             records.id_of(request.owner),
             *what,
             [records.id_of(result.id) for result in request.results],
             [result.memory_revision for result in request.results],
             [result.vector for result in request.results],
         )
+        ((attached,),) = await committed(self._pool, text("attach_embeddings"), arguments, context)
         return analysis_pb2.AttachResultsResponse(attached=attached)
 
     async def ReportFailures(  # noqa: N802
-        self, request: analysis_pb2.ReportFailuresRequest, _context: Context
+        self, request: analysis_pb2.ReportFailuresRequest, context: Context
     ) -> analysis_pb2.ReportFailuresResponse:
         """Notes failures; after the last attempt an analysis is a dead letter."""
         what = analysis(request.stage, request.model)
         limits.check(_broken_failures(request))
         patience = self._patience
-        rows = await self._pool.fetch(
-            text("report_failures"),
+        arguments = (
             *what,
             [records.id_of(failure.key.owner) for failure in request.failures],
             [records.id_of(failure.key.id) for failure in request.failures],
@@ -104,6 +104,7 @@ class AnalysisService(analysis_pb2_grpc.StorageAnalysisServiceServicer):
             patience.first_backoff,
             patience.longest_backoff,
         )
+        rows = await committed(self._pool, text("report_failures"), arguments, context)
         return analysis_pb2.ReportFailuresResponse(dead=sum(dead for (dead,) in rows))
 
     async def overdue(self, limit: int = 4_096) -> Sequence[tuple[UUID, UUID]]:

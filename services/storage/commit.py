@@ -1,8 +1,8 @@
 """One transaction that must not be cut short, and what its failure says about whether it took place.
 
 A commit that is cancelled while it waits for a replica looks like a success and can be lost. So nothing is
-ever cancelled: when time is up, or the caller gone, the connection is dropped, and nobody knows what became of
-the transaction.
+ever cancelled: when time is up, or the caller gone, the connection is dropped, and nobody knows what became
+of the transaction.
 """
 
 import asyncio

@@ -45,11 +45,11 @@ _PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 _SETTINGS: Mapping[str, Mapping[str, str]] = {
     "read": {"default_transaction_read_only": "on", "statement_timeout": "15s", **_PLANS},
-    # No timeout: a cancelled commit looks like a success. That the database gave up waiting for a replica is
-    # a warning, so warnings must come through.
+    # No timeout where anything is committed: a cancelled commit looks like a success. That the database gave
+    # up waiting for a replica is a warning, so warnings must come through.
     "write": {"client_min_messages": "warning", **_PLANS},
-    "analysis": {"client_min_messages": "warning", "statement_timeout": "60s", **_PLANS},
-    "admin": {"statement_timeout": "60s"},
+    "analysis": {"client_min_messages": "warning", **_PLANS},
+    "admin": {"client_min_messages": "warning"},
 }
 
 _DISK_FULL = "53100"

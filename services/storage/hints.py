@@ -75,7 +75,7 @@ class HintStream:
         self._failing = False
         self._log = structlog.get_logger("hints")
 
-    async def wrote(self, keys: Sequence[Key]) -> None:
+    def wrote(self, keys: Sequence[Key]) -> None:
         """Take hints for memories that became due. Returns at once; never raises."""
         lost = max(0, len(self._waiting) + len(keys) - (self._waiting.maxlen or 0))
         self._waiting.extend(keys)
@@ -172,7 +172,7 @@ class Sweeper:
         except Exception as error:  # noqa: BLE001  (whatever it was, the next round tries again)
             self._log.warning("what is overdue could not be read", error=str(error))
             return 0
-        await self._hints.wrote(keys)
+        self._hints.wrote(keys)
         return len(keys)
 
     async def _ours(self) -> bool:

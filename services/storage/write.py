@@ -30,7 +30,7 @@ DELETED = write_pb2.WRITE_STATUS_DELETED
 class Hints(Protocol):
     """Is told of memories that became due, by owner and id. Never raises, never waits."""
 
-    async def wrote(self, keys: Sequence[tuple[UUID, UUID]]) -> None:
+    def wrote(self, keys: Sequence[tuple[UUID, UUID]]) -> None:
         """Takes hints."""
         ...
 
@@ -38,7 +38,7 @@ class Hints(Protocol):
 class NoHints:
     """Hints where there is nobody to tell: workers find by themselves what is due."""
 
-    async def wrote(self, keys: Sequence[tuple[UUID, UUID]]) -> None:
+    def wrote(self, keys: Sequence[tuple[UUID, UUID]]) -> None:
         """Nothing."""
 
 
@@ -122,7 +122,7 @@ class WriteService(write_pb2_grpc.StorageWriteServiceServicer):
             except (StoreDown, StoreFull, Overloaded, DeadlineTooShort) as failure:
                 # "Nothing happened" is true of this part only.
                 raise (UnknownOutcome() if written.lineage else failure) from failure
-        await self._hints.wrote(written.due)
+        self._hints.wrote(written.due)
         return written
 
     async def _write_part(self, part: Batch, written: Written, until: float) -> None:

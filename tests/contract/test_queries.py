@@ -11,7 +11,7 @@ USER_DATA = ("memories", "embeddings", "analysis_due", "analysis_results")
 
 # What commits, hands out or mends work for several owners at once, or for all. Nothing that answers a user.
 SEVERAL_OWNERS = {
-    "write_batch", "current_memories", "report_failures", "lock_owners", "replay", "claim_due", "overdue",
+    "write_batch", "current_memories", "report_failures", "replay", "claim_due", "overdue",
     "queue_stats", "dead_letters", "some_dead", "all_owners",
 }  # fmt: skip
 

@@ -55,7 +55,7 @@ class Hints:
     def __init__(self) -> None:
         self.keys: list[tuple[UUID, UUID]] = []
 
-    async def wrote(self, keys: Sequence[tuple[UUID, UUID]]) -> None:
+    def wrote(self, keys: Sequence[tuple[UUID, UUID]]) -> None:
         self.keys += keys
 
 

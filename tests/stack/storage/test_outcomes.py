@@ -1,7 +1,7 @@
 """What a caller is told when the database fails it, and what is then true."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import pytest_asyncio
@@ -10,6 +10,7 @@ from ops.local.postgres import DATABASE
 from reverie.storage.v1 import write_pb2
 from services.runtime.errors import DeadlineTooShort, StalePrimary, StoreDown, UnknownOutcome
 from services.runtime.tokens import ConsistencyToken
+from services.storage.analysis import Patience
 from services.storage.database import Address, Database
 from tests.stack.servers import Server, scratch, started, until
 from tests.stack.storage.harness import Storage, create, memory, owner_of
@@ -128,29 +129,54 @@ async def test_every_acknowledged_write_survives_kill_9_of_the_database(own_serv
     assert {one.id for one in acknowledged} <= {row[0] for row in rows}
 
 
-async def test_a_commit_that_did_not_wait_for_its_replica_is_unknown(own_server: Server) -> None:
-    """PostgreSQL calls it a success and warns; the row would be gone after a failover."""
-    await own_server.execute("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (nobody)'")
-    await own_server.execute("SELECT pg_reload_conf()")
-    address = Address(own_server.socket, DATABASE, own_server.secrets)
-    async with Database.opened(address) as database:
-        storage = Storage(database)
-        write = asyncio.ensure_future(storage.write(create("ana")))
-        connection = await own_server.connect()
+async def cut_short(server: Server, commit: Callable[[], Awaitable[object]]) -> None:
+    """Cancels a commit that waits for a replica: the database calls that a success, and warns."""
+    first, looking = await server.connect(), await server.connect()
+    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
-        async def waits() -> bool:
-            waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-            return await connection.fetchval(waiting) is not None
+    async def commits() -> None:
+        while True:
+            await first.execute("SELECT pg_logical_emit_message(true, '', '')")
 
-        await until(waits, "the commit waits for a replica")
-        await connection.execute(
-            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-        )
+    async def waits(number: int) -> bool:
+        return len(await looking.fetch(waiting)) == number
+
+    await server.execute("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (nobody)'")
+    await server.execute("SELECT pg_reload_conf()")
+    try:
+        committing = asyncio.ensure_future(commits())
+        await until(lambda: waits(1), "the configuration is loaded")
+        working = asyncio.ensure_future(commit())
+        await until(lambda: waits(2), "the commit waits for a replica")
+        await looking.execute(waiting.replace("pid", "pg_cancel_backend(pid)", 1))
         with pytest.raises(UnknownOutcome):
-            await write
-        await connection.close()
-    await own_server.execute("ALTER SYSTEM RESET synchronous_standby_names")
-    await own_server.execute("SELECT pg_reload_conf()")
+            await working
+    finally:
+        first.terminate()
+        await asyncio.wait((committing,))
+        await server.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        await server.execute("SELECT pg_reload_conf()")
+        await looking.close()
+
+
+@pytest.mark.parametrize("what", ["write", "claim", "attach", "fail", "replay"])
+async def test_a_commit_that_did_not_wait_for_its_replica_is_unknown(own_server: Server, what: str) -> None:
+    """The row would be gone after a failover."""
+    async with Database.opened(Address(own_server.socket, DATABASE, own_server.secrets)) as database:
+        storage = Storage(database, Patience(max_attempts=1))
+        await storage.written(*(create(what) for _ in range(3)))
+        owner = owner_of(what).bytes
+        due = [one for one in await storage.claim() if one.key.owner == owner]
+        await storage.fail(due[0])
+        await storage.written(create(what))
+        commits: dict[str, Callable[[], Awaitable[object]]] = {
+            "write": lambda: storage.write(create(what)),
+            "claim": storage.claim,
+            "attach": lambda: storage.attach(due[1]),
+            "fail": lambda: storage.fail(due[2]),
+            "replay": lambda: storage.replay(all=True),
+        }
+        await cut_short(own_server, commits[what])
 
 
 async def test_a_primary_that_became_a_replica_says_so() -> None:
