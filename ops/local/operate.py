@@ -1,16 +1,15 @@
 """Brings a home to life: keys, certificates, ports and files first, then a session of all its processes."""
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mesh import topology
 from mesh.topology import EDGE, Topology
-from ops.local import identity, leftovers, logs, observe, pki, plan
+from ops.local import identity, leftovers, logs, observe, pki, plan, ports
 from ops.local.home import Endpoint, Home
 from ops.local.plan import Options, Plan
-from ops.local.ports import LOOPBACK, reserved
+from ops.local.ports import LOOPBACK
 from ops.local.process import ProcessSpec
 from ops.local.session import Session
 from services.catalog import SERVICES
@@ -38,8 +37,9 @@ async def operate(
         if left := await leftovers.end(home):
             report(f"ended {left} processes that an earlier supervisor left")
         _clean(home)
-        with reserved(plan.wishes(options, kept_ports(home)), _ports(home)) as ports:
-            form = _lay_out(home, ports)
+        wishes = plan.wishes(options, kept_ports(home))
+        with ports.reserved(wishes, _ports(home)) as chosen:
+            form = _lay_out(home, chosen)
             session = Session(
                 home,
                 _plan(home, options, form),
@@ -53,12 +53,9 @@ async def operate(
         raise StartError(last.failure, last.culprit)
 
 
-def kept_ports(home: Home) -> frozenset[str]:
-    """For whom last time's port is known."""
-    try:
-        return frozenset(json.loads(_ports(home).read_bytes()))
-    except (FileNotFoundError, ValueError):
-        return frozenset()
+def kept_ports(home: Home) -> dict[str, int]:
+    """The ports of last time, by who listened."""
+    return ports.kept(_ports(home))
 
 
 def endpoint(home: Home, form: Topology) -> Endpoint:
@@ -86,14 +83,14 @@ def _clean(home: Home) -> None:
         logs.rotate(path)
 
 
-def _lay_out(home: Home, ports: Mapping[str, int]) -> Topology:
+def _lay_out(home: Home, chosen: Mapping[str, int]) -> Topology:
     """Keys, certificates, and the topology that names them."""
     keys = identity.ensure(home)
     authority = pki.ensure_ca(home.pki)
     for row in SERVICES:
         pki.ensure_leaf(home.pki, authority, row.name)
     pki.ensure_leaf(home.pki, authority, EDGE, ("localhost",), (LOOPBACK,))
-    form = plan.topology(home, ports, keys.jwks)
+    form = plan.topology(home, chosen, keys.jwks)
     topology.dump(form, home.topology)
     return form
 

@@ -8,7 +8,7 @@ stores    postgres, valkey; migrate runs before storage
 
 import json
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -67,17 +67,15 @@ def instance_id(service: str) -> str:
     return f"{service}-{ZONE}-0"
 
 
-def wishes(options: Options, kept: Collection[str] = ()) -> tuple[Wish, ...]:
+def wishes(options: Options, kept: Mapping[str, int]) -> tuple[Wish, ...]:
     """The ports that are needed: both of the edge, and one for each service that others call.
 
-    `kept` names those for which last time's port is known: without a choice they stay.
+    `kept` has last time's. Without a choice the edge insists on them: its clients know no others.
     """
     public, operator = f"{EDGE_ID}/public", f"{EDGE_ID}/operator"
 
     def port(chosen: int | None, name: str, default: int) -> int:
-        if chosen is not None:
-            return chosen
-        return 0 if name in kept else default
+        return kept.get(name, default) if chosen is None else chosen
 
     return (
         Wish(public, port(options.port, public, PUBLIC_PORT), "--port"),

@@ -78,32 +78,32 @@ def start_of(root: Path) -> int:
 class Reservation:
     """Ports held for those that will listen on them.
 
-    Each is bound here without listening, in a way that lets one other listen on it (with SO_REUSEADDR, as
-    Envoy does), and marked as taken for other homes. So two homes that start at once never get the same port,
-    and none gets another's while a proxy of that is being started again.
+    The claim that homes make among each other is a name in the kernel, which like a port belongs to the
+    machine's network and ends with the process. Each port is bound here too, without listening, so that
+    others get none while a proxy is started again; one other may listen on it (with SO_REUSEADDR, as Envoy
+    does).
     """
 
     def __init__(self) -> None:
-        self._held: dict[int, tuple[socket.socket, socket.socket]] = {}
+        self._held: dict[int, tuple[socket.socket, ...]] = {}
 
     def take(self, port: int) -> bool:
-        """Hold a port. False if it is in use."""
+        """Hold a port. False if it is in use, which connections that are over do not make it."""
         if port in self._held:
             return True
-        mark, holder = socket.socket(socket.AF_UNIX), socket.socket()
-        try:
-            # One name, one owner: two holders of a port would not get in each other's way.
-            mark.bind(f"\0reverie-port-{port}")
-            # Without it, connections that a listener before has closed would keep the port for a minute.
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            holder.bind((LOOPBACK, port))
-        except OSError as error:
-            mark.close()
-            holder.close()
-            if error.errno in {errno.EADDRINUSE, errno.EACCES}:
-                return False
-            raise
-        self._held[port] = mark, holder
+        with contextlib.ExitStack() as held:
+            try:
+                claim = held.enter_context(_claimed(port))
+                with _bound(port) as probe:
+                    # Only this tells: two may bind a port, but one may listen.
+                    probe.listen()
+                holder = held.enter_context(_bound(port))
+            except OSError as error:
+                if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+                    return False
+                raise
+            held.pop_all()
+        self._held[port] = (claim, holder)
         return True
 
     def keep_only(self, ports: Iterable[int]) -> None:
@@ -117,12 +117,34 @@ class Reservation:
         self.keep_only(())
 
 
+def _claimed(port: int) -> socket.socket:
+    """The name that stands for a port among homes. OSError if another has it."""
+    claim = socket.socket(socket.AF_UNIX)
+    return _bind(claim, f"\0reverie/port/{port}")
+
+
+def _bound(port: int) -> socket.socket:
+    """The port, bound beside others that don't listen. OSError if somebody does."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return _bind(bound, (LOOPBACK, port))
+
+
+def _bind(unbound: socket.socket, address: str | tuple[str, int]) -> socket.socket:
+    try:
+        unbound.bind(address)
+    except OSError:
+        unbound.close()
+        raise
+    return unbound
+
+
 @contextlib.contextmanager
 def reserved(wishes: Iterable[Wish], path: Path) -> Iterator[dict[str, int]]:
     """The ports of a home, held while in use and written to `path` for the next time."""
     reservation = Reservation()
     try:
-        chosen = choose(wishes, _load(path), reservation.take, start_of(path.parent))
+        chosen = choose(wishes, kept(path), reservation.take, start_of(path.parent))
         reservation.keep_only(chosen.values())
         write_private(path, json.dumps(chosen, indent=2) + "\n")
         yield chosen
@@ -130,9 +152,10 @@ def reserved(wishes: Iterable[Wish], path: Path) -> Iterator[dict[str, int]]:
         reservation.close()
 
 
-def _load(path: Path) -> dict[str, int]:
+def kept(path: Path) -> dict[str, int]:
+    """The ports of last time, by who listened; none if they are not known."""
     try:
-        kept = json.loads(path.read_bytes())
+        found = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):  # a damaged file costs no more than other ports
         return {}
-    return {str(name): int(port) for name, port in kept.items()}
+    return {str(name): int(port) for name, port in found.items()}

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -219,3 +220,19 @@ async def test_connections_that_were_closed_do_not_keep_a_port_from_its_next_sta
     reservation.close()
     assert reservation.take(port)
     reservation.close()
+
+
+def test_a_port_is_free_again_at_once_though_a_connection_of_its_server_lingers() -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = server.getsockname()[1]
+        client = socket.create_connection((LOOPBACK, port))
+        server.accept()[0].close()
+    reservation = Reservation()
+    assert reservation.take(port)
+    reservation.close()
+    client.close()
+
+
+async def test_a_port_on_which_somebody_listens_is_in_use() -> None:
+    async with await asyncio.start_server(lambda *_: None, LOOPBACK, 0) as server:
+        assert not Reservation().take(server.sockets[0].getsockname()[1])

@@ -22,7 +22,7 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def form(home: Home) -> Topology:
-    ports = {wish.name: 20_000 + at for at, wish in enumerate(plan.wishes(Options()))}
+    ports = {wish.name: 20_000 + at for at, wish in enumerate(plan.wishes(Options(), {}))}
     return plan.topology(home, ports, home.secrets / "jwks.json")
 
 

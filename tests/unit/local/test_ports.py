@@ -1,4 +1,4 @@
-from collections.abc import Collection
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -60,20 +60,22 @@ def test_free_ports_are_below_those_of_outgoing_connections() -> None:
     assert SPAN.stop <= 32_768
 
 
-def named(options: Options, kept: Collection[str] = ()) -> dict[str, int]:
+def named(options: Options, kept: Mapping[str, int]) -> dict[str, int]:
     return {wish.name: wish.port for wish in wishes(options, kept)}
 
 
-def test_the_edge_has_its_usual_ports_at_first_and_keeps_others_it_was_given() -> None:
-    assert named(Options())["edge-a-0/public"] == PUBLIC_PORT
-    assert named(Options())["edge-a-0/operator"] == OPERATOR_PORT
-    assert named(Options(), {"edge-a-0/public"})["edge-a-0/public"] == 0
-    assert named(Options(port=9000), {"edge-a-0/public"})["edge-a-0/public"] == 9000
-    assert named(Options(port=0))["edge-a-0/public"] == 0
+def test_the_edge_has_its_usual_ports_at_first_and_insists_on_those_it_had() -> None:
+    assert named(Options(), {})["edge-a-0/public"] == PUBLIC_PORT
+    assert named(Options(), {})["edge-a-0/operator"] == OPERATOR_PORT
+    kept = {"edge-a-0/public": 20_000}
+    assert named(Options(port=9000), kept)["edge-a-0/public"] == 9000
+    assert named(Options(port=0), kept)["edge-a-0/public"] == 0
+    with pytest.raises(PortTakenError, match=r"port 20000 is taken .* any free one with --port 0"):
+        choose(wishes(Options(), kept), kept, lambda port: port != 20_000, 0)
 
 
 def test_a_service_that_nobody_calls_needs_no_port() -> None:
-    assert set(named(Options())) == {
+    assert set(named(Options(), {})) == {
         "edge-a-0/public",
         "edge-a-0/operator",
         "storage-a-0",
