@@ -54,7 +54,9 @@ def say(line: str) -> None:
 @contextlib.asynccontextmanager
 async def _platform(options: Options) -> AsyncIterator[Platform]:
     if options.running:
-        platform = Platform(Home.locate(options.home, os.environ))
+        home = Home.locate(options.home, os.environ)
+        home.endpoint()  # else what does not run at all would be waited for
+        platform = Platform(home)
         await platform.wait_healthy()
         yield platform
     else:

@@ -1,10 +1,8 @@
 """What to say of a call to the platform that failed, and what to do next."""
 
+from ops.cli.failures import COULD_NOT_RUN, FAILED
 from reverie_client import errors
 from reverie_client.errors import ReverieError
-
-FAILED = 1
-COULD_NOT_RUN = 2
 
 _HINTS: tuple[tuple[type[ReverieError], str, int], ...] = (
     (errors.TokenInvalid, "start again from the first page", FAILED),

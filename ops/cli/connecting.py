@@ -7,7 +7,7 @@ from pathlib import Path
 
 import reverie_client
 from ops.local import identity
-from ops.local.home import Home, NotRunningError
+from ops.local.home import Home
 from reverie_client import Reverie
 from reverie_client.operator import Operator
 
@@ -17,10 +17,7 @@ TOKEN_VARIABLE = "REVERIE_TOKEN"  # noqa: S105 - a name, no secret
 def located(home: Path | None) -> Home:
     """The home that commands are about; NotRunningError if no platform runs there."""
     found = Home.locate(home, os.environ)
-    if not found.is_locked():
-        raise NotRunningError(
-            f"no platform runs in {found.root}: start it with `reverie up`, or name its home with --home"
-        )
+    found.endpoint()
     return found
 
 

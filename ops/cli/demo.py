@@ -2,6 +2,7 @@
 
 import typer
 
+from ops.cli.failures import FAILED
 from ops.cli.options import HomeOption, Output, OutputOption
 from ops.cli.platform import OperatorPortOption, PortOption
 
@@ -22,4 +23,4 @@ def demo(
     else:
         demonstration.show(shown)
     if not shown.is_well:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)

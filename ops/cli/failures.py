@@ -1,5 +1,12 @@
-"""How a command ends: 0 it did what was asked, 1 it failed, 2 it was asked wrongly or could not begin;
-130 somebody typed Ctrl-C.
+"""How a command ends.
+
+| code | it                                                                                   |
+|------|--------------------------------------------------------------------------------------|
+| 0    | did what was asked                                                                   |
+| 1    | failed                                                                               |
+| 2    | was asked wrongly, or could not begin: nothing runs, no file, a port taken, no right |
+| 3    | `status` alone: nothing runs                                                         |
+| 130  | was ended by Ctrl-C                                                                  |
 
 Whatever is to be expected ends in one line that says what is wrong and what to do next; only a bug shows a
 traceback. Nothing heavy is imported here: an error of a library that was never loaded can't have been raised.
@@ -14,7 +21,16 @@ from typer.core import TyperGroup
 
 FAILED = 1
 COULD_NOT_RUN = 2
+NOTHING_RUNS = 3
 INTERRUPTED = 130
+
+_OF_THE_PLATFORM = (
+    ("ops.local.home", "HomeError"),
+    ("ops.local.pki", "PkiError"),
+    ("ops.local.ports", "PortTakenError"),
+    ("ops.local.valkey", "ValkeyMissingError"),
+)
+"""What keeps a command from beginning, by module and name; each says itself what to do."""
 
 
 class CommandError(Exception):
@@ -51,27 +67,34 @@ def tell(error: Exception) -> tuple[str, int] | None:
 
 def _explanations() -> Iterator[Callable[[Exception], tuple[str, int] | None]]:
     yield _command_error
-    if "ops.local.home" in sys.modules:
-        yield _home_error
+    yield _platform_error
     if "reverie_client.errors" in sys.modules:
         from ops.cli import call_failures
 
         yield call_failures.tell
-    yield _file_error
+    yield _system_error
 
 
 def _command_error(error: Exception) -> tuple[str, int] | None:
     return (str(error), error.code) if isinstance(error, CommandError) else None
 
 
-def _home_error(error: Exception) -> tuple[str, int] | None:
-    from ops.local.home import HomeError
+def _platform_error(error: Exception) -> tuple[str, int] | None:
+    for module, name in _OF_THE_PLATFORM:
+        if module in sys.modules and isinstance(error, getattr(sys.modules[module], name)):
+            return str(error), COULD_NOT_RUN
+    return None
 
-    return (str(error), COULD_NOT_RUN) if isinstance(error, HomeError) else None
 
+def _system_error(error: Exception) -> tuple[str, int] | None:
+    """A file that was named on the command line, a program that is missing, a wait that was too long.
 
-def _file_error(error: Exception) -> tuple[str, int] | None:
-    """A file that was named on the command line. Errors of sockets and pipes name none."""
+    Errors of sockets and pipes name no file, and a wait that nobody worded is a bug.
+    """
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}", COULD_NOT_RUN
+    if isinstance(error, FileNotFoundError) and error.errno is None:
+        return str(error), COULD_NOT_RUN
+    if isinstance(error, TimeoutError) and error.errno is None and str(error):
+        return str(error), FAILED
     return None

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ops.cli.failures import FAILED
 from ops.cli.options import DEFAULT_USER, HomeOption, Output, OutputOption
 
 
@@ -51,4 +52,4 @@ def import_(
         for line in report.lines():
             typer.echo(line)
     if report.failed:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)

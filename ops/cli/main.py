@@ -36,6 +36,7 @@ def program() -> typer.Typer:
         cls=Guarded,
         name="reverie",
         help="Reverie, a memory platform: keeps what happened, and answers questions about it.",
+        epilog="Exit code 0: done; 1: it failed; 2: asked wrongly, or it could not begin.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

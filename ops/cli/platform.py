@@ -17,15 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.cli.failures import FAILED, CommandError
+from ops.cli.failures import FAILED, NOTHING_RUNS, CommandError
 from ops.cli.options import HomeOption, Output, OutputOption
 
 if TYPE_CHECKING:
     from ops.local.home import Home
     from ops.local.plan import Options
 
-NOT_RUNNING = 3
-"""Exit code of a command that needs a running platform."""
 _TAIL = 20
 
 
@@ -83,11 +81,10 @@ def down(home: HomeOption = None, output: OutputOption = Output.TABLE) -> None:
 
     place = _locate(home)
     was_running = True
-    with plainly(place):
-        try:
-            asyncio.run(Platform(place).stop(_note))
-        except NotRunningError:
-            was_running = False
+    try:
+        asyncio.run(Platform(place).stop(_note))
+    except NotRunningError:
+        was_running = False
     text = "stopped; nothing of it runs any more" if was_running else "nothing to stop: no platform runs"
     _answer(output, {"home": str(place.root), "was_running": was_running}, f"{text} in {place.root}")
 
@@ -98,10 +95,12 @@ def status(home: HomeOption = None, output: OutputOption = Output.TABLE) -> None
     Exit code 0: all is well; 1: something is not; 3: nothing runs.
     """
     from ops.local import observe
+    from ops.local.home import NotRunningError
 
-    place = _locate(home)
-    with plainly(place):
-        seen = asyncio.run(observe.look(place))
+    try:
+        seen = asyncio.run(observe.look(_locate(home)))
+    except NotRunningError as error:
+        raise CommandError(str(error), code=NOTHING_RUNS) from None
     if output is Output.JSON:
         _print_json(seen.as_json())
     else:
@@ -127,15 +126,13 @@ def logs(
     """Show what the processes wrote, also when nothing runs."""
     from ops.local import logs as files
 
-    place = _locate(home)
-    with plainly(place):
-        paths = files.choose(place, name)
-        follower = files.Follower(paths)
-        for path in paths:
-            for line in files.tail(path, lines):
-                _print_line(path.stem, line, output, alone=len(paths) == 1)
-        if follow:
-            asyncio.run(_follow(follower, lambda process, line: _print_line(process, line, output)))
+    paths = files.choose(_locate(home), name)
+    follower = files.Follower(paths)
+    for path in paths:
+        for line in files.tail(path, lines):
+            _print_line(path.stem, line, output, alone=len(paths) == 1)
+    if follow:
+        asyncio.run(_follow(follower, lambda process, line: _print_line(process, line, output)))
 
 
 def doctor(
@@ -176,10 +173,9 @@ def token(
 
     place = _locate(home)
     scopes = tuple(scope or (() if user else (identity.ANY_USER,)))
-    with plainly(place):
-        life = parse_duration(ttl)
-        text = identity.issue_token(place, user=user, scopes=scopes, ttl=life)
-        facts = {"token": text, "tenant": str(place.tenant()), "user": user, "scopes": list(scopes)}
+    life = parse_duration(ttl)
+    text = identity.issue_token(place, user=user, scopes=scopes, ttl=life)
+    facts = {"token": text, "tenant": str(place.tenant()), "user": user, "scopes": list(scopes)}
     _answer(output, {**facts, "ttl_seconds": int(life.total_seconds())}, text)
 
 
@@ -264,31 +260,16 @@ def _locate(home: Path | None) -> "Home":
 
 @contextlib.contextmanager
 def plainly(home: "Home") -> Iterator[None]:
-    """Turn what a person can mend into a message and an exit code."""
+    """Tell of a start that failed with the end of the log that says why."""
     from ops.local import logs as files
-    from ops.local.home import HomeError, NotRunningError
     from ops.local.operate import StartError
-    from ops.local.pki import PkiError
-    from ops.local.ports import PortTakenError
-    from ops.local.valkey import ValkeyMissingError
 
     try:
         yield
-    except NotRunningError as error:
-        raise CommandError(str(error), code=NOT_RUNNING) from None
     except StartError as error:
         tail = files.tail(home.log_of(error.culprit), _TAIL) if error.culprit else []
         lines = [f"the platform did not start: {error}", *(f"  {files.pretty(line)}" for line in tail)]
         raise CommandError("\n".join([*lines, "see `reverie doctor` and `reverie logs`"])) from None
-    except (
-        HomeError,
-        PkiError,
-        PortTakenError,
-        ValkeyMissingError,
-        FileNotFoundError,
-        TimeoutError,
-    ) as error:
-        raise CommandError(str(error)) from None
 
 
 def _answer(output: Output, value: dict[str, Any], text: str) -> None:

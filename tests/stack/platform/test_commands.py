@@ -88,7 +88,7 @@ async def test_without_a_platform_status_ends_with_3_and_what_to_do(tmp_path: Pa
 
 async def test_a_second_start_is_refused_with_what_to_do(platform: Platform) -> None:
     said = await reverie("up", "--detach", home=platform.home)
-    assert (said.code, said.out) == (1, "")
+    assert (said.code, said.out) == (2, "")
     assert "already runs" in said.err
     assert "`reverie down`" in said.err
 
@@ -98,7 +98,7 @@ async def test_logs_can_be_read_of_one_instance(platform: Platform) -> None:
     assert said.code == 0
     assert "serving" in said.out
     said = await reverie("logs", "nobody", home=platform.home)
-    assert said.code == 1
+    assert said.code == 2
     assert "no log of 'nobody'; there are" in said.err
 
 

@@ -14,6 +14,10 @@ from typer.testing import CliRunner
 from ops.cli import failures
 from ops.cli.failures import CommandError
 from ops.cli.main import program
+from ops.local.home import HomeError, NotRunningError
+from ops.local.pki import PkiError
+from ops.local.ports import PortTakenError
+from ops.local.valkey import ValkeyMissingError
 from reverie_client import errors
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -80,6 +84,8 @@ def test_help_imports_nothing_heavy() -> None:
         ("dlq", "list"),
         ("dlq", "show", "x"),
         ("dlq", "replay", "--all"),
+        ("import", "-"),
+        ("bench", "ingest", "--running"),
     ],
 )
 def test_where_nothing_runs_one_line_says_how_to_start_it(arguments: tuple[str, ...], tmp_path: Path) -> None:
@@ -89,6 +95,15 @@ def test_where_nothing_runs_one_line_says_how_to_start_it(arguments: tuple[str, 
     (line,) = result.stderr.splitlines()
     assert "no platform runs" in line
     assert "reverie up" in line
+
+
+def test_of_a_platform_that_does_not_run_status_ends_with_3_and_all_others_with_2(tmp_path: Path) -> None:
+    codes = {name: run(name, home=tmp_path / "none").exit_code for name in ("status", "token", "logs")}
+    assert codes == {"status": 3, "token": 2, "logs": 2}
+
+
+def test_help_says_how_commands_end() -> None:
+    assert "Exit code 0: done" in run("--help").stdout
 
 
 @pytest.mark.parametrize(
@@ -147,6 +162,13 @@ def test_benches_are_listed() -> None:
         (errors.Unauthenticated("Jwt is expired"), 2, "$REVERIE_TOKEN"),
         (errors.Overloaded("too much is under way"), 1, "try again"),
         (errors.MemoryExists("the id holds another"), 1, "the id holds another"),
+        (HomeError("name another home with --home"), 2, "--home"),
+        (NotRunningError("start it with `reverie up`"), 2, "`reverie up`"),
+        (PkiError("remove it"), 2, "remove it"),
+        (PortTakenError("choose another with --port"), 2, "--port"),
+        (ValkeyMissingError("install it"), 2, "install it"),
+        (FileNotFoundError("no PostgreSQL: install it"), 2, "install it"),
+        (TimeoutError("not well within 60 s"), 1, "not well"),
         (FileNotFoundError(2, "No such file or directory", "a.jsonl"), 2, "a.jsonl: No such file"),
     ],
 )
@@ -171,3 +193,5 @@ def test_an_error_tells_what_came_before_it() -> None:
 def test_a_bug_keeps_its_traceback() -> None:
     assert failures.tell(KeyError("oops")) is None
     assert failures.tell(OSError("no file")) is None
+    assert failures.tell(TimeoutError()) is None
+    assert failures.tell(TimeoutError(110, "Connection timed out")) is None
