@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 BLUR = 0.004
 """How far a cosine from vectors of 8 bits may be off; 0.002 is seen."""
 
+PAGE_BYTES = 4 * 1024 * 1024
+"""What the hits of a page may have in all; the rest is on the next one."""
+
 Bodies = Mapping[bytes, "Record"]
 """Rows by id: the owner's revision, the exact cosine or NULL, then the memory."""
 
@@ -126,14 +129,18 @@ def put_hits(
     page: Hits,
     read: Bodies,
     around: Around,
-) -> None:
-    """Add hits to a response; those that are no longer there are left out."""
-    for hit in page:
+) -> int:
+    """Add hits to a response, as many as fit, one at least; how many of the page that took.
+
+    Those that are no longer there are left out.
+    """
+    room = PAGE_BYTES
+    for taken, hit in enumerate(page):
         body = read.get(hit.id)
         if body is None:
             continue
         before, after = neighbours(view, hit.id, around)
-        response.hits.add(
+        shown = response.hits.add(
             memory=records.memory_fields(user, body, _MEMORY),
             score=hit.score,
             before=[records.memory_fields(user, read[id_], _MEMORY) for id_ in before if id_ in read],
@@ -147,6 +154,11 @@ def put_hits(
             time_score=hit.time,
             prior_score=hit.prior,
         )
+        room -= shown.ByteSize()
+        if room < 0 and len(response.hits) > 1:
+            del response.hits[-1]
+            return taken
+    return len(page)
 
 
 def neighbours(view: View, id_: bytes, around: Around) -> tuple[Sequence[bytes], Sequence[bytes]]:

@@ -38,7 +38,7 @@ class Place(NamedTuple):
 
 
 def parse_owner(name: str, field: str = "owner") -> UUID | None:
-    """The owner of `tenants/{tenant}/users/{user}`; None for the empty name. InvalidArgument if it is neither."""
+    """The owner of `tenants/{tenant}/users/{user}`; None for the empty name, else InvalidArgument."""
     if not name:
         return None
     match = _OWNER_NAME.fullmatch(name)

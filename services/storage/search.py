@@ -112,8 +112,8 @@ class SearchService(search_pb2_grpc.StorageSearchServiceServicer):
         around = Around(request.neighbors_before, request.neighbors_after)
         only = asked.filter_of(request)
         hits, read = await found(view, question, only, request.page_size, around, ahead)
-        page, rest = hits.parted(request.page_size)
-        put_hits(response, view, caller.user, page, read, around)
+        page, _ = hits.parted(request.page_size)
+        _, rest = hits.parted(put_hits(response, view, caller.user, page, read, around))
         state = view.now.state
         seen = ConsistencyToken(state.lineage, caller.owner, state.revision)
         response.next_page_token = self._token(request, seen, rest)
@@ -133,9 +133,9 @@ class SearchService(search_pb2_grpc.StorageSearchServiceServicer):
         async with self._segments.view(caller.owner, without_neighbours, pinned=pinned) as view:
             response = search_pb2.SearchResponse(revision=view.now.state.revision, warm=view.warm)
             if not view.now.empty:
-                page, rest = remaining.hits.parted(request.page_size)
+                page, _ = remaining.hits.parted(request.page_size)
                 read = await bodies(view, [hit.id for hit in page], around)
-                put_hits(response, view, caller.user, page, read, around)
+                _, rest = remaining.hits.parted(put_hits(response, view, caller.user, page, read, around))
                 response.next_page_token = self._token(request, remaining.seen, rest)
             return response, view.now.state
 

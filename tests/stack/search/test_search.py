@@ -14,7 +14,7 @@ from services.runtime import principal
 from services.runtime.errors import InvalidArgument, StalePrimary, TokenInvalid, UserForbidden
 from services.runtime.terms import question_terms
 from services.runtime.tokens import ConsistencyToken
-from services.storage import queries
+from services.storage import answering, queries
 from services.storage.database import Database
 from tests.stack.search.harness import Search, attach_all, axis, create, texts, turn, update
 from tests.stack.storage.harness import Storage, delete, owner_of
@@ -78,6 +78,18 @@ async def test_a_write_between_ranking_and_reading_makes_the_search_look_again(
     assert texts(response.hits) == ["An open cat."]
     (state,) = await storage.sql("SELECT revision FROM owners WHERE owner = $1", owner_of("ana"))
     assert response.revision == state["revision"]
+
+
+async def test_a_page_ends_where_an_answer_would_grow_too_large(
+    storage: Storage, search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "PAGE_BYTES", 10_000)
+    await storage.written(*(create("ana", f"cat {n} " + "x" * 4_000) for n in range(5)))
+    pages = [await search.ask("ana", "cat")]
+    while pages[-1].next_page_token:
+        pages.append((await search.raw("ana", page_token=pages[-1].next_page_token))[0])
+    assert [len(page.hits) for page in pages] == [2, 2, 1]
+    assert len({hit.memory.name for page in pages for hit in page.hits}) == 5
 
 
 async def test_an_updated_memory_is_found_by_its_new_words_alone(storage: Storage, search: Search) -> None:
