@@ -3,6 +3,7 @@
 Commands import what they need when they run, so that `reverie --help` answers at once.
 """
 
+import inspect
 import os
 from collections.abc import Callable
 
@@ -44,10 +45,16 @@ def program() -> typer.Typer:
     for panel, commands in PANELS.items():
         for command in commands:
             name = command.__name__.rstrip("_").replace("_", "-")
-            app.command(name, rich_help_panel=panel)(command)
+            app.command(name, help=help_of(command), rich_help_panel=panel)(command)
     app.add_typer(queue.queue, name="queue", rich_help_panel="Operation")
     app.add_typer(queue.dlq, name="dlq", rich_help_panel="Operation")
     return app
+
+
+def help_of(command: Command) -> str:
+    """What help says of it: its docstring, whose lines end where the source's do, as whole paragraphs."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def run() -> None:

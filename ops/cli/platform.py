@@ -37,13 +37,21 @@ class Embedder(StrEnum):
 PortOption = Annotated[
     int | None,
     typer.Option(
-        "--port", min=0, max=65535, help="Where applications call; 0: any free one.  [default: 8443]"
+        "--port",
+        min=0,
+        max=65535,
+        help="Where applications call; 0: as last time if that is free, else any free one.",
+        show_default="as last time, at first 8443",
     ),
 ]
 OperatorPortOption = Annotated[
     int | None,
     typer.Option(
-        "--operator-port", min=0, max=65535, help="Where operators call; 0: any free one.  [default: 8444]"
+        "--operator-port",
+        min=0,
+        max=65535,
+        help="Where operators call; 0: as for --port.",
+        show_default="as last time, at first 8444",
     ),
 ]
 

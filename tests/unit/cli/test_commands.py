@@ -34,8 +34,13 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 COMMANDS = dict(leaves(typer.main.get_command(program())))
 
 
-def run(*arguments: str, home: Path | None = None) -> Any:
-    environment = {"REVERIE_HOME": str(home or "/nonexistent"), "REVERIE_USER": "", "REVERIE_TOKEN": ""}
+def run(*arguments: str, home: Path | None = None, **more: str) -> Any:
+    environment = {
+        "REVERIE_HOME": str(home or "/nonexistent"),
+        "REVERIE_USER": "",
+        "REVERIE_TOKEN": "",
+        **more,
+    }
     return CliRunner().invoke(program(), list(arguments), env=environment)
 
 
@@ -52,6 +57,21 @@ def test_every_command_and_every_option_says_what_it_is_for(path: tuple[str, ...
     for parameter in command.params:
         assert parameter.help, f"{' '.join(path)} {parameter.name}"
     assert run(*path, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_breaks_lines_only_where_the_terminal_ends(path: tuple[str, ...]) -> None:
+    printed = run(*path, "--help", COLUMNS="100").stdout
+    for paragraph in (COMMANDS[path].help or "").split("\n\n"):
+        assert "\n" not in paragraph
+        assert paragraph[:90].rpartition(" ")[0] in printed
+
+
+@pytest.mark.parametrize("command", ["up", "doctor", "demo"])
+def test_help_says_which_ports_are_taken_without_a_choice(command: str) -> None:
+    printed = " ".join(run(command, "--help", COLUMNS="200").stdout.split())
+    assert "[default: (as last time, at first 8443)]" in printed
+    assert "[default: (as last time, at first 8444)]" in printed
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
