@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ops.cli import clock
 from ops.cli.connecting import connected
-from ops.cli.failures import COULD_NOT_RUN, CommandError
+from ops.cli.failures import COULD_NOT_RUN, CommandError, checked
 from reverie_client import Filter, Hit, Kind, LeapDay, Memory
 
 
@@ -32,11 +32,9 @@ class Narrowing:
     ) -> "Narrowing":
         """Of what a person typed. CommandError for a time that is none."""
         only = Filter([Kind(kind) for kind in kinds or ()], labels or (), people or (), speaker, conversation)
-        try:
-            zone = clock.local_zone()
-            return Narrowing(clock.beginning(since, zone), clock.end(until, zone), only)
-        except (ValueError, OverflowError) as wrong:
-            raise CommandError(str(wrong), code=COULD_NOT_RUN) from None
+        zone = clock.local_zone()
+        beginning = checked("--since", clock.beginning, since, zone)
+        return Narrowing(beginning, checked("--until", clock.end, until, zone), only)
 
 
 def get(home: Path | None, user: str, memory: str) -> Memory:
@@ -102,7 +100,7 @@ def on_this_day(home: Path | None, user: str, on: str | None, leap_day: str, lim
     try:
         day = clock.day(on, clock.local_zone())
     except ValueError:
-        raise CommandError(f"{on!r} is no day: write it as 2026-02-28", code=COULD_NOT_RUN) from None
+        raise CommandError(f"--on: {on!r} is no day: write it as 2026-02-28", code=COULD_NOT_RUN) from None
 
     async def ask() -> list[Memory]:
         async with connected(home) as reverie:

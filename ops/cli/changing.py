@@ -1,20 +1,17 @@
 """What the writing commands send to the platform."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 from uuid import UUID
 
 from ops.cli import clock
 from ops.cli.asking import user_of
 from ops.cli.connecting import connected
-from ops.cli.failures import COULD_NOT_RUN, CommandError
+from ops.cli.failures import COULD_NOT_RUN, CommandError, checked
 from reverie_client import Kind, Memory, Place, Source
 from reverie_client.content import Changes
-
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +35,9 @@ class Typed:
         found = Changes()
         zone = clock.local_zone()
         if self.at is not None:
-            found["occurred_at"] = _checked(clock.typed, self.at, zone)
+            found["occurred_at"] = checked("--at", clock.typed, self.at, zone)
         if self.ended is not None:
-            found["occurred_until"] = _checked(clock.typed, self.ended, zone).at
+            found["occurred_until"] = checked("--ended", clock.typed, self.ended, zone).at
         if (place := self._place()) is not None:
             found["place"] = place
         if self.people is not None:
@@ -80,7 +77,7 @@ _CLEARED: dict[str, Changes] = {
 def add(home: Path | None, user: str, text: str, kind: str, memory_id: str | None, typed: Typed) -> Memory:
     """Creates a memory."""
     changes, source = typed.changes(), typed.source()
-    chosen = None if memory_id is None else _checked(UUID, memory_id)
+    chosen = None if memory_id is None else checked("--id", _uuid, memory_id)
 
     async def create() -> Memory:
         async with connected(home) as reverie:
@@ -131,8 +128,8 @@ def delete(home: Path | None, user: str, memory: str, etag: str | None) -> str:
     return asyncio.run(remove())
 
 
-def _checked(read: Callable[..., _Value], text: str, *more: object) -> _Value:
+def _uuid(text: str) -> UUID:
     try:
-        return read(text, *more)
-    except (ValueError, OverflowError) as wrong:
-        raise CommandError(str(wrong), code=COULD_NOT_RUN) from None
+        return UUID(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no UUID, as 01890a5d-ac96-774b-bcce-b302099a8057 is") from None

@@ -14,7 +14,7 @@ traceback. Nothing heavy is imported here: an error of a library that was never 
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
@@ -24,6 +24,7 @@ COULD_NOT_RUN = 2
 NOTHING_RUNS = 3
 INTERRUPTED = 130
 
+_Value = TypeVar("_Value")
 _OF_THE_PLATFORM = (
     ("ops.local.home", "HomeError"),
     ("ops.local.pki", "PkiError"),
@@ -39,6 +40,14 @@ class CommandError(Exception):
     def __init__(self, message: str, *, code: int = FAILED) -> None:
         super().__init__(message)
         self.code = code
+
+
+def checked(option: str, read: Callable[..., _Value], *typed: object) -> _Value:
+    """What an option's text says. CommandError that names the option for what can't be read."""
+    try:
+        return read(*typed)
+    except (ValueError, OverflowError) as wrong:
+        raise CommandError(f"{option}: {wrong}", code=COULD_NOT_RUN) from None
 
 
 class Guarded(TyperGroup):

@@ -9,6 +9,7 @@ from uuid import UUID
 from ops.local import pki
 from ops.local.home import Home, HomeError, NotRunningError, write_private
 from services.runtime.clock import WallClock, utc_now
+from services.runtime.names import is_user
 
 ISSUER = "reverie"
 AUDIENCE = "reverie"
@@ -47,7 +48,7 @@ def issue_token(
     """A JWT for development, signed by the home's key; no process needs to run.
 
     Without a tenant: the home's own. HomeError for an unknown scope, a token that lets nobody do anything,
-    or a life that is not between a second and a year.
+    a name that no user can have, or a life that is not between a second and a year.
     """
     import jwt
 
@@ -55,6 +56,8 @@ def issue_token(
         raise HomeError(f"unknown scope {', '.join(sorted(unknown))}: there are {', '.join(SCOPES)}")
     if user is None and not scopes:
         raise HomeError(f"such a token allows nothing: name a user, or a scope ({', '.join(SCOPES)})")
+    if user is not None and not is_user(user):
+        raise HomeError(f"{user!r} is no user: one is called by 1 to 128 characters of [A-Za-z0-9._@+-]")
     if not timedelta(seconds=1) <= ttl <= LONGEST_TTL:
         raise HomeError(f"a token lives between a second and {LONGEST_TTL.days} days, not {ttl}")
     tenant = tenant or home.tenant()

@@ -46,6 +46,8 @@ def test_what_makes_no_sense_is_refused(home: Home) -> None:
         identity.issue_token(home, scopes=("root",))
     with pytest.raises(HomeError, match="allows nothing"):
         identity.issue_token(home)
+    with pytest.raises(HomeError, match="'bad name!' is no user"):
+        identity.issue_token(home, user="bad name!")
     with pytest.raises(HomeError, match="between a second and 366 days"):
         identity.issue_token(home, user="ada", ttl=timedelta(0))
 
