@@ -32,6 +32,8 @@ class LeapDayName(StrEnum):
     STRICT = "strict"
 
 
+# A search ranks no more, as query.proto says: a higher number would be cut without a word.
+HitsOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=200, help="How many at most.")]
 Before = Annotated[int, typer.Option(min=0, max=10, help="So many before each, in its conversation.")]
 After = Annotated[int, typer.Option(min=0, max=10, help="So many after each, in its conversation.")]
 
@@ -57,7 +59,7 @@ def search(
     *,
     query: Annotated[str, typer.Argument(help="The question, as a person would ask it.")],
     user: UserOption = DEFAULT_USER,
-    limit: LimitOption = 20,
+    limit: HitsOption = 20,
     since: SinceOption = None,
     until: UntilOption = None,
     kind: KindFilter = None,

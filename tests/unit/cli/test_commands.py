@@ -163,6 +163,13 @@ def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
     assert run(*arguments).exit_code == 2
 
 
+def test_a_search_for_more_than_it_ranks_is_refused(tmp_path: Path) -> None:
+    refused = run("search", "x", "-n", "201", home=tmp_path)
+    assert refused.exit_code == 2
+    assert "1<=x<=200" in refused.stderr
+    assert "no platform runs" in run("search", "x", "-n", "200", home=tmp_path).stderr
+
+
 def test_benches_are_listed() -> None:
     result = run("bench", "--list", "-o", "json")
     assert result.exit_code == 0
