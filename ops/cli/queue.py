@@ -26,9 +26,12 @@ def stat(*, output: OutputOption = Output.TABLE, home: HomeOption = None) -> Non
     if output is Output.JSON:
         printing.print_json(mending.stats_json(stats))
         return
-    columns = ("stage", "model", "ready", "waiting", "dead", "oldest")
-    printing.print_rows(columns, mending.stats_rows(stats))
-    typer.echo(f"{stats.due:,} due, {stats.dead:,} dead")
+    if stats.stages:
+        columns = ("stage", "model", "ready", "waiting", "dead", "oldest")
+        printing.print_rows(columns, mending.stats_rows(stats))
+        typer.echo(f"{stats.due:,} due, {stats.dead:,} dead")
+    else:
+        typer.echo("nothing is due, and no analysis was given up")
 
 
 @dlq.command("list")

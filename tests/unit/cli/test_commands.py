@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from ops.cli import failures
+from ops.cli import failures, mending
 from ops.cli.failures import CommandError
 from ops.cli.main import program
 from ops.local.home import HomeError, NotRunningError
@@ -19,6 +20,7 @@ from ops.local.pki import PkiError
 from ops.local.ports import PortTakenError
 from ops.local.valkey import ValkeyMissingError
 from reverie_client import errors
+from reverie_client.operator import QueueStats, StageStats
 
 ROOT = Path(__file__).resolve().parents[3]
 HEAVY = ("grpc", "google", "numpy", "asyncpg", "onnxruntime", "cryptography", "reverie_client", "rich.table")
@@ -164,10 +166,28 @@ def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
 
 
 def test_a_search_for_more_than_it_ranks_is_refused(tmp_path: Path) -> None:
-    refused = run("search", "x", "-n", "201", home=tmp_path)
+    refused = run("search", "x", "-n", "201", home=tmp_path, COLUMNS="200")
     assert refused.exit_code == 2
-    assert "1<=x<=200" in refused.stderr
+    assert "201 is not in the range" in refused.stderr
     assert "no platform runs" in run("search", "x", "-n", "200", home=tmp_path).stderr
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        ([], ["nothing is due, and no analysis was given up"]),
+        (
+            [StageStats("EMBED", 1, 5, 2, 0, timedelta(seconds=3))],
+            ["stage model ready waiting dead oldest", "EMBED 1 5 2 0 3.0 s", "7 due, 0 dead"],
+        ),
+    ],
+)
+def test_a_queue_is_a_table_only_where_it_has_rows(
+    stages: list[StageStats], said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stats = QueueStats(stages, sum(each.ready + each.waiting for each in stages), 0, None)
+    monkeypatch.setattr(mending, "stats", lambda home: stats)
+    assert [" ".join(line.split()) for line in run("queue", "stat").stdout.splitlines()] == said
 
 
 def test_benches_are_listed() -> None:
