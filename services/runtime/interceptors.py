@@ -136,15 +136,18 @@ class Entrance:
 
         async def guarded(request: Any, context: Context) -> Any:
             started = perf_counter()
-            reason = "OK"
+            reason = "CANCELLED"
             try:
                 admission.enter()
                 authenticate(context)
-                return await behaviour(request, context)
+                answer = await behaviour(request, context)
+                reason = "OK"
             except BaseException as failure:  # noqa: BLE001  (it goes on, as itself or on the wire)
                 error = _error(method, failure)
                 reason = error.reason
                 await refuse(context, error)
+            else:
+                return answer
             finally:
                 admission.leave()
                 numbers.count(method, reason, started)
@@ -154,12 +157,13 @@ class Entrance:
     def _wrapped_generator(self, method: str, behaviour: GeneratorBehaviour) -> Behaviour:
         async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
             started = perf_counter()
-            reason = "OK"
+            reason = "CANCELLED"
             try:
                 self._admission.enter()
                 self._authenticate(context)
                 async for response in behaviour(request, context):
                     yield response
+                reason = "OK"
             except BaseException as failure:  # noqa: BLE001  (it goes on, as itself or on the wire)
                 error = _error(method, failure)
                 reason = error.reason

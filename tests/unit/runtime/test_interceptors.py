@@ -273,3 +273,19 @@ def test_the_audience_of_each_api_is_one() -> None:
                 if offered.name == api.name
             }
             assert len(audiences) == 1, api.name
+
+
+async def test_a_call_whose_caller_left_is_counted_as_cancelled() -> None:
+    entered = asyncio.Event()
+
+    async def handler(_request: Any, _context: Any) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    numbers = CallNumbers()
+    call = asyncio.ensure_future(entrance(numbers=numbers).wrapped(METHOD, handler)(None, as_caller("user")))
+    await entered.wait()
+    call.cancel()
+    await asyncio.wait((call,))
+    assert numbers.ended.value(METHOD, "CANCELLED") == 1
+    assert numbers.ended.value(METHOD, "OK") == 0
