@@ -12,8 +12,9 @@ from uuid import UUID
 import jwt
 
 from services.runtime import names
-from services.runtime.clock import WallClock, utc_now
+from services.runtime.clock import MonotonicClock, WallClock, monotonic, utc_now
 from services.runtime.errors import ScopeMissing, Unauthenticated, UserForbidden
+from services.runtime.watched import Watched
 
 ISSUER = "reverie"
 AUDIENCE = "reverie"
@@ -86,18 +87,23 @@ def current() -> Principal:
 
 
 class Verifier:
-    """Verifies JWTs by the public keys of a JWKS file, which is read again when it changes."""
+    """Verifies JWTs by the public keys of a JWKS file, which is read again when it changes.
 
-    def __init__(self, jwks_path: Path, clock: WallClock = utc_now) -> None:
-        self._path = jwks_path
+    What a key that is gone has signed is refused from then on.
+    """
+
+    def __init__(
+        self, jwks_path: Path, clock: WallClock = utc_now, monotonic_clock: MonotonicClock = monotonic
+    ) -> None:
         self._clock = clock
-        self._keys: Mapping[str | None, jwt.PyJWK] = {}
-        self._version: tuple[int, int] | None = None
+        self._watched = Watched(jwks_path, _keys, monotonic_clock)
         self._known: dict[str, Principal] = {}
-        self._read_keys()
+        self._known_by = self._watched.value()
 
     def verify(self, token: str) -> Principal:
         """The principal of a JWT. Unauthenticated if it is forged, expired, not yet valid, or not for us."""
+        if self._watched.value() is not self._known_by:
+            self._forget()
         found = self._known.get(token)
         if found is None:
             found = self._verified(token)
@@ -106,6 +112,10 @@ class Verifier:
             self._known.pop(token, None)
             raise Unauthenticated("the JWT has expired; get a new one")
         return found
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._known_by = self._watched.value()
 
     def _remember(self, token: str, principal: Principal) -> None:
         if len(self._known) >= REMEMBERED:
@@ -139,21 +149,16 @@ class Verifier:
             raise Unauthenticated("the JWT is not valid yet; check the issuer's clock")
 
     def _key(self, kid: str | None) -> jwt.PyJWK:
-        if kid not in self._keys:
-            self._read_keys()
-        if kid not in self._keys:
+        # A stranger's key id costs a look at the file's time.
+        key = self._watched.value().get(kid) or self._watched.value(now=True).get(kid)
+        if key is None:
             raise Unauthenticated("the JWT is signed by a key that is not known here")
-        return self._keys[kid]
+        return key
 
-    def _read_keys(self) -> None:
-        """Reads the file if it has changed; so a stranger's key id costs no more than a look at its time."""
-        stat = self._path.stat()
-        version = (stat.st_mtime_ns, stat.st_ino)
-        if version == self._version:
-            return
-        keys = jwt.PyJWKSet.from_dict(json.loads(self._path.read_text())).keys
-        self._keys = {key.key_id: key for key in keys}
-        self._version = version
+
+def _keys(path: Path) -> Mapping[str | None, jwt.PyJWK]:
+    keys = jwt.PyJWKSet.from_dict(json.loads(path.read_text())).keys
+    return {key.key_id: key for key in keys}
 
 
 def _principal(claims: Mapping[str, Any]) -> Principal:

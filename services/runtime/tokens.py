@@ -8,13 +8,14 @@ import base64
 import binascii
 import hmac
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
+from services.runtime.clock import MonotonicClock, monotonic
 from services.runtime.errors import TokenInvalid
+from services.runtime.watched import Watched
 
 METADATA_KEY = "reverie-token"
 """The metadata that carries a consistency token."""
@@ -55,10 +56,6 @@ class Keyring:
                 )
         return cls(keys, directory)
 
-    def reloaded(self) -> "Keyring":
-        """The keys as they are on disk now."""
-        return self if self.directory is None else Keyring.load(self.directory)
-
     @property
     def sealing(self) -> tuple[str, bytes]:
         """Id and key that new tokens are sealed with."""
@@ -74,14 +71,15 @@ class ConsistencyToken(NamedTuple):
 
 
 class Tokens:
-    """Seals and opens tokens."""
+    """Seals and opens tokens, by the keys as they are on disk if they are from there."""
 
-    def __init__(self, keyring: Keyring) -> None:
+    def __init__(self, keyring: Keyring, clock: MonotonicClock = monotonic) -> None:
         self._keyring = keyring
+        self._watched = Watched(keyring.directory, Keyring.load, clock) if keyring.directory else None
 
     def seal(self, kind: str, payload: bytes) -> str:
         """A token of that kind. The payload can be read by whoever holds it."""
-        key_id, key = self._keyring.sealing
+        key_id, key = self._keys().sealing
         name = key_id.encode()
         mac = _mac(key, kind, name, payload)
         sealed = bytes((_VERSION, len(name))) + name + mac + payload
@@ -106,25 +104,16 @@ class Tokens:
         owner, revision = _CONSISTENCY_HEAD.unpack_from(payload)
         return ConsistencyToken(payload[_CONSISTENCY_HEAD.size :], UUID(bytes=owner), revision)
 
-    def incoming_consistency(
-        self, metadata: Iterable[tuple[str, str | bytes]] | None, owner: UUID
-    ) -> ConsistencyToken | None:
-        """The token that came with a call, if it is that owner's; another owner's is ignored."""
-        for key, value in metadata or ():
-            if key == METADATA_KEY:
-                token = self.parse_consistency(value if isinstance(value, str) else value.decode("latin-1"))
-                return token if token.owner == owner else None
-        return None
-
     def _key(self, name: bytes) -> bytes:
         key_id = name.decode("latin-1")
-        if key_id not in self._keyring.keys:
-            # A newer key may be in use elsewhere already.
-            self._keyring = self._keyring.reloaded()
-        try:
-            return self._keyring.keys[key_id]
-        except KeyError:
-            raise TokenInvalid from None
+        # A newer key may be in use elsewhere already.
+        key = self._keys().keys.get(key_id) or self._keys(now=True).keys.get(key_id)
+        if key is None:
+            raise TokenInvalid
+        return key
+
+    def _keys(self, *, now: bool = False) -> Keyring:
+        return self._watched.value(now=now) if self._watched else self._keyring
 
 
 def _mac(key: bytes, kind: str, name: bytes, payload: bytes) -> bytes:

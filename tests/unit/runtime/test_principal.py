@@ -39,8 +39,9 @@ class Issuer:
         self.key = new_key()
         self.path = path
         self.now = NOW
+        self.seconds = 0.0
         self.publish(public(self.key, "k1"))
-        self.verifier = Verifier(path, lambda: self.now)
+        self.verifier = Verifier(path, lambda: self.now, lambda: self.seconds)
 
     def publish(self, *keys: Any) -> None:
         new = self.path.with_suffix(".new")
@@ -162,6 +163,24 @@ def test_no_more_jwts_are_remembered_than_there_is_room_for(
     for number in range(10):
         issuer.verifier.verify(issuer.token(user=f"u{number}"))
     assert len(issuer.verifier._known) == 3
+
+
+def test_what_a_withdrawn_key_has_signed_is_refused_within_a_second(issuer: Issuer) -> None:
+    token = issuer.token()
+    issuer.verifier.verify(token)
+    issuer.publish(public(new_key(), "k2"))
+    issuer.seconds = 1.0
+    with pytest.raises(Unauthenticated):
+        issuer.verifier.verify(token)
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "{"])
+def test_a_damaged_file_of_keys_leaves_the_old_ones(issuer: Issuer, damage: str) -> None:
+    issuer.path.write_text(damage)
+    issuer.seconds = 1.0
+    assert issuer.verifier.verify(issuer.token()).user == "ines"
+    with pytest.raises(Unauthenticated):
+        issuer.verifier.verify(issuer.token(kid="k2"))
 
 
 def test_a_key_that_is_published_later_is_found(issuer: Issuer) -> None:

@@ -100,15 +100,25 @@ def test_a_directory_without_keys_or_with_a_short_one_is_refused(tmp_path: Path)
         Keyring.load(tmp_path)
 
 
-def test_the_token_of_another_owner_is_ignored() -> None:
-    text = TOKENS.consistency(ConsistencyToken(b"l", OWNER, 5))
-    metadata = (("user-agent", "x"), ("reverie-token", text))
-    assert TOKENS.incoming_consistency(metadata, OWNER) == (b"l", OWNER, 5)
-    assert TOKENS.incoming_consistency(metadata, UUID(int=8)) is None
-    assert TOKENS.incoming_consistency((), OWNER) is None
-    assert TOKENS.incoming_consistency(None, OWNER) is None
-
-
-def test_a_forged_incoming_token_is_refused() -> None:
+def test_a_new_key_seals_and_an_old_one_is_gone_within_a_second(tmp_path: Path) -> None:
+    write_keys(tmp_path, **{"1": OLD})
+    now = 0.0
+    tokens = Tokens(Keyring.load(tmp_path), lambda: now)
+    oldest = tokens.seal("page", b"x")
+    write_keys(tmp_path, **{"2": NEW, "3": NEWEST})
+    now = 1.0
+    assert Tokens(Keyring({"3": NEWEST})).open("page", tokens.seal("page", b"x")) == b"x"
     with pytest.raises(TokenInvalid):
-        TOKENS.incoming_consistency((("reverie-token", "AAAA"),), OWNER)
+        tokens.open("page", oldest)
+
+
+def test_keys_that_cannot_be_read_leave_the_old_ones(tmp_path: Path) -> None:
+    write_keys(tmp_path, **{"1": OLD})
+    now = 0.0
+    tokens = Tokens(Keyring.load(tmp_path), lambda: now)
+    write_keys(tmp_path, **{"2": b"short"})
+    now = 1.0
+    assert Tokens(Keyring({"1": OLD})).open("page", tokens.seal("page", b"x")) == b"x"
+    write_keys(tmp_path, **{"2": NEW})
+    now = 2.0
+    assert Tokens(Keyring({"2": NEW})).open("page", tokens.seal("page", b"x")) == b"x"
