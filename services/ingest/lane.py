@@ -268,6 +268,10 @@ def verdict(batch: Batch[Caller], error: ReverieError) -> ReverieError:
     return UnknownOutcome() if batch.doubtful else error
 
 
+def _committed(result: write_pb2.WriteResult, response: write_pb2.WriteBatchResponse) -> Timestamp:
+    return result.commit_time if result.HasField("commit_time") else response.commit_time
+
+
 def outcomes(batch: Batch[Caller], response: write_pb2.WriteBatchResponse) -> Sequence[Outcome]:
     """The answer to a batch, one outcome for each operation. ValueError if it does not fit the batch."""
     if len(response.results) != len(batch.entries) or len(response.owner_revisions) != len(
@@ -276,6 +280,6 @@ def outcomes(batch: Batch[Caller], response: write_pb2.WriteBatchResponse) -> Se
         raise ValueError("storage answered for another number of operations or owners than it was sent")
     revisions = response.owner_revisions
     return [
-        Committed(result, response.commit_time, response.lineage, revisions[operation.owner_index])
+        Committed(result, _committed(result, response), response.lineage, revisions[operation.owner_index])
         for result, operation in zip(response.results, batch.request.operations, strict=True)
     ]

@@ -51,6 +51,7 @@ class Written:
     revisions: dict[bytes, int] = field(default_factory=dict)
     """The revision of each owner."""
     committed: int = 0
+    """When the first part was."""
     lineage: bytes = b""
     due: list[tuple[UUID, UUID]] = field(default_factory=list)
     without_memories: bool = False
@@ -58,11 +59,13 @@ class Written:
 
     def took(self, part: Batch, row: "Record", there: Mapping[int, records.Fields]) -> None:
         """Adds a part that was committed; `there`: memories that were there already, by place."""
-        self.committed, self.lineage, owner_revisions, statuses, revisions = row
+        committed, self.lineage, owner_revisions, statuses, revisions = row
+        self.committed = self.committed or committed
+        later = {} if committed == self.committed else {"commit_time": records.instant(committed)}
         for owner, revision in zip(part.owners(), owner_revisions, strict=True):
             self.revisions[owner.owner] = max(revision, self.revisions.get(owner.owner, 0))
         for (place, operation), status, revision in zip(part.operations, statuses, revisions, strict=True):
-            self.results[place] = there.get(place) or {"status": status, "revision": revision or 0}
+            self.results[place] = there.get(place) or {"status": status, "revision": revision or 0, **later}
             if status == WRITTEN and operation.op != DELETE:
                 self.due.append((records.id_of(operation.owner.owner), operation.id))
 

@@ -199,6 +199,19 @@ async def test_a_row_that_the_database_refuses_fails_alone(storage: Storage) -> 
     assert len((await storage.timeline("ana")).memories) == 7
 
 
+async def test_each_part_of_a_batch_says_when_it_was_committed(storage: Storage) -> None:
+    good = [create("ana", memory(f"good {number}")) for number in range(7)]
+    answer = await storage.write(*good[:3], create("ben", memory("\0")), *good[3:])
+    told = [
+        result.commit_time if result.HasField("commit_time") else answer.commit_time
+        for result in (*answer.results[:3], *answer.results[4:])
+    ]
+    assert told == [(await storage.get("ana", one.id)).create_time for one in good]
+    assert len({time.ToMicroseconds() for time in told}) > 1
+    whole = await storage.write(create("ana"))
+    assert not whole.results[0].HasField("commit_time")
+
+
 async def test_an_id_of_a_year_without_a_partition_is_refused(storage: Storage) -> None:
     far = create("ana", id_=UUID(int=(4_000_000_000_000 << 80) | (7 << 76) | (2 << 62)))
     assert statuses(await storage.write(far, create("ana"))) == [REFUSED, WRITTEN]

@@ -260,6 +260,20 @@ def test_a_batch_that_nobody_waits_for_is_not_sent_again() -> None:
     assert queue.failed(batch, UnknownOutcome(), 0) is None
 
 
+def test_an_operation_that_was_committed_later_than_its_batch_says_when() -> None:
+    queue: Lane[int] = Lane()
+    queue.submit(operation(), 1, 9)
+    batch = taken(queue)
+    response = written(batch.request)
+    response.commit_time.seconds = 5
+    (with_batch,) = outcomes(batch, response)
+    response.results[0].commit_time.seconds = 7
+    (later,) = outcomes(batch, response)
+    assert isinstance(with_batch, Committed)
+    assert isinstance(later, Committed)
+    assert (with_batch.commit_time.seconds, later.commit_time.seconds) == (5, 7)
+
+
 def test_an_answer_that_does_not_fit_its_batch_is_refused() -> None:
     queue: Lane[int] = Lane()
     queue.submit(operation(), 1, 9)
