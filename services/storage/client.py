@@ -103,11 +103,11 @@ class StorageAnalysisClient:
         return await _answer(self._stub.ReportFailures(request, timeout=seconds))
 
 
-async def _answer_and_token(call: Any) -> tuple[Any, str]:
+async def _answer_and_token(call: "grpc.aio.UnaryUnaryCall[Any, Response]") -> tuple[Response, str]:
     answer = await _answer(call)
     for key, value in await call.trailing_metadata() or ():
         if key == METADATA_KEY:
-            return answer, value
+            return answer, str(value)
     return answer, ""
 
 
