@@ -83,9 +83,9 @@ async def _measure(run: "Run", options: "Options") -> "Record":
 
 def _list(output: Output) -> None:
     from ops.bench.registry import BENCHES
-    from ops.cli import printing
+    from ops.cli import printing, streams
 
     if output is Output.JSON:
-        printing.print_json({"benches": [{"name": each.name, "question": each.question} for each in BENCHES]})
+        streams.print_json({"benches": [{"name": each.name, "question": each.question} for each in BENCHES]})
     else:
         printing.print_rows(("name", "question"), ((each.name, each.question) for each in BENCHES))

@@ -15,11 +15,11 @@ def demo(
     home: HomeOption = None,
 ) -> None:
     """Start the platform, take in a year of memories, ask about it. Leaves the platform running."""
-    from ops.cli import demonstration, printing
+    from ops.cli import demonstration, streams
 
     shown = demonstration.run(home, port, operator_port)
     if output is Output.JSON:
-        printing.print_json(shown.as_json())
+        streams.print_json(shown.as_json())
     else:
         demonstration.show(shown)
     if not shown.is_well:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ops.cli import importer, memory_json, printing, status_table
+from ops.cli import importer, memory_json, printing, status_table, streams
 from ops.cli.connecting import connected
 from ops.cli.failures import COULD_NOT_RUN, CommandError
 from ops.cli.platform import plainly
@@ -108,8 +108,8 @@ def run(home: Path | None, port: int | None, operator_port: int | None) -> Demon
 async def _run(home: Home, options: Options, files: Sequence[Path]) -> Demonstration:
     began = time.monotonic()
     if not home.is_locked():
-        printing.say("starting the platform")
-        await Platform.start(home, options, report=printing.say)
+        streams.say("starting the platform")
+        await Platform.start(home, options, report=streams.say)
     started = time.monotonic()
     async with connected(home.root) as reverie:
         reports = [await _take_in(reverie, file) for file in files]
@@ -120,7 +120,7 @@ async def _run(home: Home, options: Options, files: Sequence[Path]) -> Demonstra
 
 
 async def _take_in(reverie: Reverie, file: Path) -> Report:
-    printing.say(f"taking in {file.name}, and waiting until it is analysed")
+    streams.say(f"taking in {file.name}, and waiting until it is analysed")
     source = importer.open_source(file, "jsonl", USER)
     return await importer.import_into(reverie, source, batch=_BATCH, wait=True)
 

@@ -42,12 +42,12 @@ def import_(
     Lines that can't be read, or that the platform refuses, are told by number; the rest goes in, and the exit
     code is 1. Interrupted, it goes on where it stopped when the same command is typed again.
     """
-    from ops.cli import importer, printing
+    from ops.cli import importer, streams
 
     source = importer.open_source(file, format.value, user)
     report = importer.run(home, source, batch=batch, wait=wait)
     if output is Output.JSON:
-        printing.print_json(report.as_json())
+        streams.print_json(report.as_json())
     else:
         for line in report.lines():
             typer.echo(line)

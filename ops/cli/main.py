@@ -26,7 +26,15 @@ PANELS: dict[str, tuple[Command, ...]] = {
         writing.update,
         writing.delete,
     ),
-    "Platform": (platform.up, platform.down, platform.status, platform.logs, platform.doctor, platform.token),
+    "Platform": (
+        platform.up,
+        platform.down,
+        platform.status,
+        platform.restart,
+        platform.logs,
+        platform.doctor,
+        platform.token,
+    ),
     "Operation": (bench.bench,),
 }
 

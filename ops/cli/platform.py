@@ -6,9 +6,7 @@ command needs it.
 
 import asyncio
 import contextlib
-import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from enum import StrEnum
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ops.cli import streams
 from ops.cli.failures import FAILED, NOTHING_RUNS, CommandError
 from ops.cli.options import HomeOption, Output, OutputOption
 
@@ -90,7 +89,7 @@ def down(home: HomeOption = None, output: OutputOption = Output.TABLE) -> None:
     place = _locate(home)
     was_running = True
     try:
-        asyncio.run(Platform(place).stop(_note))
+        asyncio.run(Platform(place).stop(streams.say))
     except NotRunningError:
         was_running = False
     text = "stopped; nothing of it runs any more" if was_running else "nothing to stop: no platform runs"
@@ -110,7 +109,7 @@ def status(home: HomeOption = None, output: OutputOption = Output.TABLE) -> None
     except NotRunningError as error:
         raise CommandError(str(error), code=NOTHING_RUNS) from None
     if output is Output.JSON:
-        _print_json(seen.as_json())
+        streams.print_json(seen.as_json())
     else:
         from ops.cli.status_table import show
 
@@ -156,7 +155,7 @@ def doctor(
     context = examination.Context(_locate(home), Options(port, operator_port))
     results = examination.examine(context)
     if output is Output.JSON:
-        _print_json({"checks": [result.as_json() for result in results]})
+        streams.print_json({"checks": [result.as_json() for result in results]})
     else:
         for result in results:
             mark = "ok" if not result.found else result.check.severity.value
@@ -199,7 +198,7 @@ def parse_duration(text: str) -> timedelta:
 async def _detached(home: "Home", options: "Options", output: Output) -> None:
     from ops.local.platform import Platform
 
-    platform = await Platform.start(home, options, report=_note)
+    platform = await Platform.start(home, options, report=streams.say)
     _print_endpoint(platform.home, output)
 
 
@@ -209,7 +208,7 @@ async def _foreground(home: "Home", options: "Options", output: Output) -> None:
 
     showing = asyncio.create_task(_show_logs(home, output))
     try:
-        await operate(home, options, environ=os.environ, report=_note)
+        await operate(home, options, environ=os.environ, report=streams.say)
     finally:
         showing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -229,7 +228,9 @@ async def _show_logs(home: "Home", output: Output) -> None:
         await asyncio.sleep(0.1)
     _print_endpoint(home, output)
     paths = [home.log_of(name) for name in files.names(home)]
-    await _follow(files.Follower(paths), lambda process, line: _note(f"{process:18} {files.pretty(line)}"))
+    await _follow(
+        files.Follower(paths), lambda process, line: streams.say(f"{process:18} {files.pretty(line)}")
+    )
 
 
 async def _follow(follower: Any, show: Callable[[str, str], None]) -> None:
@@ -255,7 +256,7 @@ def _print_line(process: str, line: str, output: Output, *, alone: bool = False)
     from ops.local import logs as files
 
     if output is Output.JSON:
-        _print_json({"process": process, "line": line})
+        streams.print_json_line({"process": process, "line": line})
     else:
         typer.echo(files.pretty(line) if alone else f"{process:18} {files.pretty(line)}")
 
@@ -282,16 +283,6 @@ def plainly(home: "Home") -> Iterator[None]:
 
 def _answer(output: Output, value: dict[str, Any], text: str) -> None:
     if output is Output.JSON:
-        _print_json(value)
+        streams.print_json(value)
     else:
         typer.echo(text)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
-
-
-def _note(line: str) -> None:
-    """Progress and errors: they go to stderr."""
-    typer.echo(line, err=True)

@@ -1,10 +1,7 @@
-"""Writes answers: JSON on standard output and nothing else, or tables for people. The rest goes to stderr."""
+"""Writes answers as tables for people."""
 
-import json
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -16,16 +13,6 @@ SHORT = 240
 """Characters of a text that are shown where nobody asked for all of it."""
 DIM = "bright_black"
 """The style of what matters less."""
-
-
-def print_json(value: Any) -> None:
-    """One document."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def say(line: str) -> None:
-    """A line about how it goes."""
-    typer.echo(line, err=True)
 
 
 def console() -> Console:

@@ -20,11 +20,11 @@ _USER_HELP = "Only of this user of the home's tenant."
 @queue.command()
 def stat(*, output: OutputOption = Output.TABLE, home: HomeOption = None) -> None:
     """Count what is due, what waits and what was given up, by stage and model."""
-    from ops.cli import mending, printing
+    from ops.cli import mending, printing, streams
 
     stats = mending.stats(home)
     if output is Output.JSON:
-        printing.print_json(mending.stats_json(stats))
+        streams.print_json(mending.stats_json(stats))
         return
     if stats.stages:
         columns = ("stage", "model", "ready", "waiting", "dead", "oldest")
@@ -43,17 +43,17 @@ def list_(
     home: HomeOption = None,
 ) -> None:
     """List dead letters, the newest first."""
-    from ops.cli import mending, printing
+    from ops.cli import mending, printing, streams
 
     letters = mending.letters(home, user, limit)
     if output is Output.JSON:
-        printing.print_json({"dead_letters": [mending.letter_json(letter) for letter in letters]})
+        streams.print_json({"dead_letters": [mending.letter_json(letter) for letter in letters]})
     elif letters:
         columns = ("name", "attempts", "given up", "last error")
         printing.print_rows(columns, (mending.letter_row(letter) for letter in letters))
         typer.echo("next: `reverie dlq show NAME`, `reverie dlq replay NAME` or `--all`")
     else:
-        printing.say("no analysis was given up")
+        streams.say("no analysis was given up")
 
 
 @dlq.command()
@@ -64,11 +64,11 @@ def show(
     home: HomeOption = None,
 ) -> None:
     """Show a dead letter with its first and last error."""
-    from ops.cli import mending, printing
+    from ops.cli import mending, streams
 
     letters = mending.named(home, name)
     if output is Output.JSON:
-        printing.print_json({"dead_letters": [mending.letter_json(letter) for letter in letters]})
+        streams.print_json({"dead_letters": [mending.letter_json(letter) for letter in letters]})
         return
     for letter in letters:
         _print(letter)
@@ -85,11 +85,11 @@ def replay(
     home: HomeOption = None,
 ) -> None:
     """Make dead letters due again. Safe at any time."""
-    from ops.cli import mending, printing
+    from ops.cli import mending, streams
 
     count = mending.replay(home, names or [], everything=everything)
     if output is Output.JSON:
-        printing.print_json({"replayed": count})
+        streams.print_json({"replayed": count})
     else:
         typer.echo(f"{count:,} due again: `reverie queue stat` shows how they go")
 

@@ -46,11 +46,11 @@ def get(
     home: HomeOption = None,
 ) -> None:
     """Show one memory, with what analysis found in it."""
-    from ops.cli import asking, memory_json, printing
+    from ops.cli import asking, memory_json, printing, streams
 
     found = asking.get(home, user, memory)
     if output is Output.JSON:
-        printing.print_json(memory_json.memory_json(found))
+        streams.print_json(memory_json.memory_json(found))
     else:
         printing.print_memory(found)
 
@@ -75,16 +75,16 @@ def search(
     home: HomeOption = None,
 ) -> None:
     """Find the memories that answer a question, best first."""
-    from ops.cli import asking, memory_json, printing
+    from ops.cli import asking, memory_json, printing, streams
 
     narrowing = asking.Narrowing.typed(since, until, kind, label, person, speaker, conversation)
     hits = asking.search(home, user, query, narrowing, limit, (before, after), explain=why)
     if output is Output.JSON:
-        printing.print_json({"hits": [memory_json.hit_json(hit) for hit in hits]})
+        streams.print_json({"hits": [memory_json.hit_json(hit) for hit in hits]})
     elif hits:
         printing.print_hits(hits, full=full)
     else:
-        printing.say(f"nothing of {user} answers that")
+        streams.say(f"nothing of {user} answers that")
 
 
 def timeline(
@@ -104,16 +104,16 @@ def timeline(
     home: HomeOption = None,
 ) -> None:
     """List memories by when they happened, the newest first."""
-    from ops.cli import asking, memory_json, printing
+    from ops.cli import asking, memory_json, printing, streams
 
     narrowing = asking.Narrowing.typed(since, until, kind, label, person, speaker, conversation)
     memories = asking.timeline(home, user, narrowing, limit, oldest_first=oldest_first)
     if output is Output.JSON:
-        printing.print_json({"memories": [memory_json.memory_json(memory) for memory in memories]})
+        streams.print_json({"memories": [memory_json.memory_json(memory) for memory in memories]})
     elif memories:
         printing.print_memories(memories, full=full)
     else:
-        printing.say(f"{user} has no such memories: `reverie add` or `reverie import` makes some")
+        streams.say(f"{user} has no such memories: `reverie add` or `reverie import` makes some")
 
 
 def on_this_day(
@@ -131,12 +131,12 @@ def on_this_day(
     home: HomeOption = None,
 ) -> None:
     """Show what happened on this day in earlier years."""
-    from ops.cli import asking, memory_json, printing
+    from ops.cli import asking, memory_json, printing, streams
 
     memories = asking.on_this_day(home, user, on, leap_day.value, limit)
     if output is Output.JSON:
-        printing.print_json({"memories": [memory_json.memory_json(memory) for memory in memories]})
+        streams.print_json({"memories": [memory_json.memory_json(memory) for memory in memories]})
     elif memories:
         printing.print_memories(memories, full=full)
     else:
-        printing.say(f"nothing happened to {user} on this day")
+        streams.say(f"nothing happened to {user} on this day")

@@ -120,19 +120,19 @@ def delete(
     home: HomeOption = None,
 ) -> None:
     """Delete a memory for good: its content and all that was found in it."""
-    from ops.cli import changing, printing
+    from ops.cli import changing, streams
 
     name = changing.delete(home, user, memory, etag)
     if output is Output.JSON:
-        printing.print_json({"deleted": name})
+        streams.print_json({"deleted": name})
     else:
         typer.echo(f"deleted {name}")
 
 
 def _print(memory: "Memory", output: Output) -> None:
-    from ops.cli import memory_json, printing
+    from ops.cli import memory_json, printing, streams
 
     if output is Output.JSON:
-        printing.print_json(memory_json.memory_json(memory))
+        streams.print_json(memory_json.memory_json(memory))
     else:
         printing.print_memory(memory)

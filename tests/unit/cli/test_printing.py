@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from ops.cli import memory_json, printing
+from ops.cli import memory_json, printing, streams
 from reverie.query.v1 import query_pb2
 from reverie_client import Hit, Kind, Memory, NewMemory, Occurred, Place, Source
 from reverie_client.content import to_message
@@ -119,7 +119,7 @@ def test_json_of_a_hit_holds_neighbours_and_reasons() -> None:
 
 
 def test_printed_json_can_be_read_and_keeps_its_letters(capsys: pytest.CaptureFixture[str]) -> None:
-    printing.print_json(memory_json.memory_json(RING))
+    streams.print_json(memory_json.memory_json(RING))
     printed = capsys.readouterr().out
     assert "Inês" in printed
     assert json.loads(printed)["id"] == ID
