@@ -1,4 +1,4 @@
-"""The commands that run a platform on this machine: up, down, status, logs, doctor, token.
+"""The commands that run a platform on this machine: up, down, status, restart, logs, doctor, token.
 
 Each is a function with typer's annotations; the program mounts them. What is heavy is imported when a
 command needs it.
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ops.local.home import Home
     from ops.local.plan import Options
 
+RESTART_WITHIN = timedelta(seconds=120)
+"""PostgreSQL may take long to write what it holds, and to recover."""
 _TAIL = 20
 
 
@@ -116,6 +118,20 @@ def status(home: HomeOption = None, output: OutputOption = Output.TABLE) -> None
         show(seen)
     if not seen.is_well:
         raise typer.Exit(FAILED)
+
+
+def restart(
+    name: Annotated[str, typer.Argument(help="A process, as `reverie status` and `reverie logs` name it.")],
+    home: HomeOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Stop a process in order, if it runs, and start it at once; wait until it is ready."""
+    from ops.local.platform import Platform
+
+    place = _locate(home)
+    with plainly(place):
+        asyncio.run(Platform(place).restart(name, RESTART_WITHIN))
+    _answer(output, {"home": str(place.root), "restarted": name}, f"{name} is ready again in {place.root}")
 
 
 def logs(

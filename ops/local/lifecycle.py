@@ -6,7 +6,7 @@ that never steps back. The shell that applies it is `supervisor.py`.
     WAITING --gate open--> STARTING --Ready--> READY
                               |                  |
               Exited, or late v                  v Exited
-              FAILED <--too often-- BACKOFF --due--> STARTING
+              FAILED <--too often-- BACKOFF --due--> STARTING      (given up only until `Proven`)
     any that lives --no longer wanted, nothing left that needs it--> STOPPING --Exited--> STOPPED
     a one-shot: STARTING --Exited(0)--> DONE
 """
@@ -34,7 +34,7 @@ class Phase(StrEnum):
     BACKOFF = "backoff"
     """Ended by itself; starts again soon."""
     FAILED = "failed"
-    """Ended by itself too often: given up until somebody asks for it."""
+    """Ended by itself too often during the start: given up until somebody asks for it."""
     STOPPING = "stopping"
 
 
@@ -71,6 +71,8 @@ class State:
     """All processes."""
 
     members: Mapping[str, Member] = field(default_factory=dict)
+    proven: bool = False
+    """Whether all of it worked once: then what fails later is mended by trying, however long that takes."""
 
     def __getitem__(self, name: str) -> Member:
         return self.members[name]
@@ -78,7 +80,7 @@ class State:
     def change(self, name: str, **fields: object) -> "State":
         """The same, with one member changed."""
         changed = replace(self.members[name], **fields)  # type: ignore[arg-type]  # checked by the tests
-        return State({**self.members, name: changed})
+        return replace(self, members={**self.members, name: changed})
 
     def enter(self, name: str, phase: Phase, now: float, **fields: object) -> "State":
         """The same, with one member in another phase since now."""
@@ -152,11 +154,16 @@ class Exited:
 
 
 @dataclass(frozen=True, slots=True)
+class Proven:
+    """Calls went through all of it: from now on nothing is given up."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ticked:
     """Time went by."""
 
 
-Event = Wanted | Unwanted | Restarted | Ready | Unfit | Exited | Ticked
+Event = Wanted | Unwanted | Restarted | Ready | Unfit | Exited | Proven | Ticked
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +205,10 @@ def _take(specs: Specs, state: State, event: Event, now: float, actions: list[Ac
         case Wanted(names):
             return _want(state, names, now)
         case Unwanted(names):
-            return State(
-                {n: replace(m, wanted=m.wanted and n not in names) for n, m in state.members.items()}
-            )
+            kept = {n: replace(m, wanted=m.wanted and n not in names) for n, m in state.members.items()}
+            return replace(state, members=kept)
+        case Proven():
+            return replace(state, proven=True)
         case Restarted(name):
             return _restart(specs, state, name, now, actions)
         case Ready(name) if state[name].phase is Phase.STARTING:
@@ -240,7 +248,7 @@ def _bury(spec: ProcessSpec, state: State, event: Exited, now: float) -> State:
     settled = member.phase is Phase.READY and now - member.since >= spec.restart.settled.total_seconds()
     failures = 1 if settled else member.failures + 1
     reason = member.verdict or event.reason
-    if failures >= spec.restart.attempts:
+    if failures >= spec.restart.attempts and not state.proven:
         why = f"{reason} ({failures} times in a row)"
         return state.enter(spec.name, Phase.FAILED, now, failures=failures, reason=why)
     due = now + spec.restart.pause(failures).total_seconds()

@@ -30,6 +30,7 @@ TIMEOUT = 3.0
 """Seconds that each look may take; what takes longer is not well."""
 _TOKEN_TTL = timedelta(minutes=1)
 _KIB_PER_MIB = 1024
+_TRIED = frozenset({Phase.FAILED, Phase.BACKOFF})
 
 
 async def look(home: Home, *, weigh: bool = True) -> Status:
@@ -122,7 +123,7 @@ class _View:
         if name in self._alive or known is None:
             return f"{name} runs, but does not answer as it should"
         reason = f": {known.reason}" if known.reason else ""
-        again = "; `reverie down` and `reverie up` try again" if known.phase is Phase.FAILED else ""
+        again = f"; `reverie restart {name}` tries again at once" if known.phase in _TRIED else ""
         return f"{name} does not run ({known.phase.value}{reason}){again}"
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from ops.local import background, control, identity, leftovers, observe, procfs, record
+from ops.local import background, control, identity, leftovers, lifecycle, observe, procfs, record
 from ops.local.home import Endpoint, Home, HomeError, NotRunningError
 from ops.local.lifecycle import Phase
 from ops.local.plan import Options
@@ -135,11 +135,12 @@ class Platform:
         self._signal_family(name, signal.SIGCONT)
 
     async def restart(self, name: str, within: timedelta = HEALTHY_WITHIN) -> None:
-        """Stop a process as one should, start it again, wait until it is ready."""
-        before = self._process(name)
+        """Stop a process as one should if it runs, start it at once in any case, wait until it is ready."""
+        before = self._record().processes.get(name)
         await control.ask(self.home.control, "restart", name)
+        # The supervisor answers before it acts, so at first the record is the one of before.
         await self._until(
-            lambda: self._phase(name) in {Phase.READY, Phase.DONE} and not before.is_alive(),
+            lambda: self._record().processes[name] != before and self._phase(name) in lifecycle.OPEN,
             within,
             f"{name} did not get ready again",
         )
@@ -152,9 +153,7 @@ class Platform:
     async def start_process(self, name: str, within: timedelta = HEALTHY_WITHIN) -> None:
         """Start a process that was stopped or given up; wait until it is ready."""
         await control.ask(self.home.control, "start", name)
-        await self._until(
-            lambda: self._phase(name) in {Phase.READY, Phase.DONE}, within, f"{name} did not get ready"
-        )
+        await self._until(lambda: self._phase(name) in lifecycle.OPEN, within, f"{name} did not get ready")
 
     async def wait_healthy(self, within: timedelta = HEALTHY_WITHIN) -> Status:
         """Wait until everything is healthy, in sync and reachable. TimeoutError, with what is not."""

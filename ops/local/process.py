@@ -12,10 +12,10 @@ Probe = Callable[[], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """What happens after a process ended by itself: it starts again, later each time, and not for ever."""
+    """What happens after a process ended by itself: it starts again, later each time."""
 
     attempts: int = 6
-    """How many failures in a row are too many."""
+    """How many failures in a row are too many while the platform starts; afterwards none are."""
     settled: timedelta = timedelta(seconds=5)
     """After being ready for so long, an end is the first failure of a new row."""
     first: timedelta = timedelta(milliseconds=50)

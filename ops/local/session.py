@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from ops.local import control, lifecycle, logs, procfs, record
 from ops.local.home import Endpoint, Home
-from ops.local.lifecycle import State
+from ops.local.lifecycle import Proven, State
 from ops.local.process import ProcessSpec
 from ops.local.procfs import ProcessId
 from ops.local.record import ProcessRecord, Record, Stage
@@ -91,6 +91,7 @@ class Session:
         elif missing:
             self._fail("", f"everything runs, but calls do not go through: {missing}")
         elif self._record.stage is Stage.STARTING:
+            self._supervisor.submit(Proven())
             self._home.publish(self._endpoint)
             self._enter(Stage.READY)
             self._report(f"{self._record.at:6.1f} s  ready: everything is healthy, and calls go through")

@@ -6,7 +6,19 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ops.local import lifecycle
-from ops.local.lifecycle import Event, Exited, Ready, Send, Spawn, State, Ticked, Unfit, Unwanted, Wanted
+from ops.local.lifecycle import (
+    Event,
+    Exited,
+    Proven,
+    Ready,
+    Send,
+    Spawn,
+    State,
+    Ticked,
+    Unfit,
+    Unwanted,
+    Wanted,
+)
 from ops.local.process import Probe, ProcessSpec, ordered
 from ops.local.spawn import describe
 from services.runtime.clock import MonotonicClock, monotonic
@@ -158,7 +170,7 @@ def _names_of(event: Event) -> tuple[str, ...]:
     match event:
         case Wanted(names) | Unwanted(names):
             return names
-        case Ticked():
+        case Ticked() | Proven():
             return ()
         case _:
             return (event.name,)

@@ -1,7 +1,7 @@
 """A supervisor of processes that only pretend: `python standin.py HOME NAME[=BEHAVIOUR] ...`.
 
-Behaviours: `well` (ready at once), `crashes`, `deaf` (ignores SIGTERM), `shy` (never ready). Each depends on
-the one before it.
+Behaviours: `well` (ready at once), `crashes`, `deaf` (ignores SIGTERM), `shy` (never ready), `breakable`
+(ends while there is a file `broken`). Each depends on the one before it.
 """
 
 import asyncio
@@ -22,6 +22,9 @@ PROGRAMS = {
     "deaf": "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
     "pathlib.Path(sys.argv[1]).touch(); time.sleep(600)",
     "shy": "import time; time.sleep(600)",
+    "breakable": "import pathlib, sys, time; flag = pathlib.Path(sys.argv[1])\n"
+    "if (flag.parent / 'broken').exists(): sys.exit(1)\n"
+    "flag.touch(); time.sleep(600)",
 }
 
 

@@ -102,6 +102,19 @@ async def test_logs_can_be_read_of_one_instance(platform: Platform) -> None:
     assert "no log of 'nobody'; there are" in said.err
 
 
+async def test_a_process_can_be_restarted_and_an_unknown_one_is_named(platform: Platform) -> None:
+    await platform.wait_healthy()
+    before = platform.processes()
+    said = await reverie("restart", "query-a-0", home=platform.home)
+    assert (said.code, said.err) == (0, "")
+    after = platform.processes()
+    assert {name for name in before if before[name] != after[name]} == {"query-a-0"}
+    said = await reverie("restart", "nobody", home=platform.home)
+    assert said.code != 0
+    assert "no process 'nobody'; there are" in said.err
+    await platform.wait_healthy()
+
+
 async def test_stopping_what_does_not_run_is_no_failure(tmp_path: Path) -> None:
     said = await reverie("down", "-o", "json", home=Home(tmp_path / "none"))
     assert said.code == 0

@@ -142,7 +142,7 @@ async def test_one_process_is_stopped_started_and_restarted_on_request(home: Hom
     assert platform.processes()["a"] == again["a"]
     assert platform.processes()["b"] != before["b"]
     assert last(home).processes["b"].restarts == 0
-    with pytest.raises(HomeError, match="no process 'nobody' runs; there are a, b"):
+    with pytest.raises(HomeError, match="no process 'nobody'; there are a, b"):
         await platform.restart("nobody")
     with pytest.raises(HomeError, match="no process 'nobody'; there are a, b"):
         await control.ask(home.control, "start", "nobody")
@@ -157,6 +157,22 @@ async def test_what_is_killed_comes_back_and_is_counted(home: Home, start: Start
     await until(lambda: last(home).processes["a"].phase is Phase.READY)
     assert last(home).processes["a"].restarts == 1
     assert last(home).processes["a"].reason == "killed by SIGKILL"
+
+
+async def test_what_fails_after_the_start_is_tried_for_ever_or_at_once_on_request(
+    home: Home, start: Start
+) -> None:
+    start("a", "b=breakable")
+    await is_ready(home)
+    platform = Platform(home)
+    (home.run / "broken").touch()
+    platform.kill("b")
+    # More often than a start would bear: see the stand-ins' policy.
+    await until(lambda: last(home).processes["b"].restarts >= 4)
+    assert last(home).processes["b"].phase is not Phase.FAILED
+    (home.run / "broken").unlink()
+    await platform.restart("b")
+    assert set(platform.processes()) == {"a", "b"}
 
 
 async def test_a_second_supervisor_of_one_home_is_refused(home: Home, start: Start) -> None:

@@ -15,6 +15,7 @@ from ops.local.lifecycle import (
     Event,
     Exited,
     Phase,
+    Proven,
     Ready,
     Restarted,
     Send,
@@ -124,6 +125,16 @@ def test_a_crash_loop_is_given_up_with_its_reason() -> None:
     assert machine.state.failed == ("service",)
     assert machine.state["service"].reason == "ended with exit code 7 (3 times in a row)"
     assert machine.after(1000) == []
+
+
+def test_after_the_start_nothing_is_given_up_and_is_tried_every_few_seconds() -> None:
+    machine = Machine(spec("service", restart=RestartPolicy(attempts=3)))
+    machine.want_all()
+    machine.take(Ready("service"), Proven())
+    for _ in range(50):
+        machine.take(died("service"))
+        assert machine.phase("service") is Phase.BACKOFF
+        assert machine.after(5) == [Spawn("service")]
 
 
 def test_failures_are_forgiven_once_it_was_ready_for_a_while() -> None:
