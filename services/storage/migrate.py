@@ -111,8 +111,10 @@ async def use_model(connection: "Connection", model: int) -> int:
     """
     if await connection.fetchval(text("active_model")) == model:
         return 0
-    # First what comes from now on, then what is there: so nothing falls between.
+    # First what comes from now on; then, when nobody goes by the old any more, what is there: so nothing is
+    # missed.
     await connection.execute(text("set_due_targets"), [EMBED], [model])
+    await _older_ended(connection)
     due = 0
     for (owner,) in await connection.fetch(text("all_owners")):
         async with connection.transaction():
@@ -120,6 +122,13 @@ async def use_model(connection: "Connection", model: int) -> int:
             await connection.execute(text("forget_other_models"), owner, EMBED, model)
     await connection.execute(text("set_active_model"), model)
     return due
+
+
+async def _older_ended(connection: "Connection", every_seconds: float = 0.05) -> None:
+    """Returns when every transaction has ended that began to write before now."""
+    number = await connection.fetchval(text("transaction"))
+    while not await connection.fetchval(text("older_ended"), number):  # noqa: ASYNC110  (it tells nobody)
+        await asyncio.sleep(every_seconds)
 
 
 async def main() -> None:

@@ -32,7 +32,6 @@ DECLARE
   v_new int; v_o uuid; v_r bigint; i int; k record;
 BEGIN
   committed := now();
-  SELECT t.lineage, t.due_stage, t.due_model INTO lineage, v_stage, v_model FROM meta t;
 
   -- 1. Lock every owner, in their order. Everything after this sees what the holder before us committed.
   WITH locked AS (
@@ -47,6 +46,9 @@ BEGIN
   IF v_owner IS DISTINCT FROM p_owner THEN
     RAISE EXCEPTION USING ERRCODE = 'assert_failure', MESSAGE = 'p_owner must be sorted';
   END IF;
+
+  -- Only now, when this transaction has its number: who changes what is due waits for every older one.
+  SELECT t.lineage, t.due_stage, t.due_model INTO lineage, v_stage, v_model FROM meta t;
 
   -- 2. Create: what is there already stays as it is.
   IF v_creates > 0 THEN

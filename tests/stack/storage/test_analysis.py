@@ -1,5 +1,6 @@
 """Promises of the queue of analysis, against the real database."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -8,15 +9,18 @@ import pytest
 from reverie.storage.v1 import admin_pb2, analysis_pb2
 from services.runtime.errors import InvalidArgument, TokenInvalid
 from services.storage.analysis import Patience
+from services.storage.batch import Batch
 from services.storage.database import Database
 from services.storage.migrate import use_model
-from tests.stack.servers import Server
+from services.storage.queries import text
+from tests.stack.servers import Server, until
 from tests.stack.storage.harness import (
     STAGE,
     TENANT,
     VECTOR,
     Context,
     Storage,
+    batch,
     context,
     create,
     delete,
@@ -271,6 +275,30 @@ async def test_another_model_makes_everything_due_that_it_has_not_seen(
         assert await use_model(connection, 1) == 2  # the first vector is still there
     finally:
         await connection.close()
+
+
+async def test_another_model_misses_no_memory_that_is_being_written(
+    storage: Storage, postgres: Server
+) -> None:
+    one = create("new")
+    name = await database_name(storage)
+    connection, looking = await postgres.connect("migrate", name), await postgres.connect("migrate", name)
+    try:
+        async with storage.database.write.acquired() as writing, writing.transaction():
+            await writing.fetch(text("write_batch"), *Batch.of(batch(one)).arguments())
+            changing = asyncio.ensure_future(use_model(connection, 2))
+
+            async def waits() -> bool:
+                asked = "SELECT FROM pg_stat_activity WHERE datname = $1 AND query LIKE '-- older_ended%'"
+                return bool(await looking.fetch(asked, name))
+
+            await until(waits, "it waits for what is being written")
+            assert not changing.done()
+        assert await changing == 1
+        assert await storage.sql("SELECT id, model FROM analysis_due") == [(one.id, 2)]
+    finally:
+        await connection.close()
+        await looking.close()
 
 
 async def test_dropping_segments_names_whose(storage: Storage) -> None:
