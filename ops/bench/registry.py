@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from ops.bench.record import Record
+from ops.local.embedders import Embedder
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Options:
     """Whether to use the running platform of `home` in place of one of its own."""
     home: Path | None = None
     dataset: Path | None = None
-    embedder: str = "minilm"
+    embedder: str = Embedder.MINILM
 
 
 class CannotRunError(Exception):

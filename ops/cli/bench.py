@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ops.cli.failures import COULD_NOT_RUN, CommandError
-from ops.cli.options import HomeOption, Output, OutputOption
+from ops.cli.options import EmbedderOption, HomeOption, Output, OutputOption
+from ops.local.embedders import Embedder
 
 if TYPE_CHECKING:
     from ops.bench.record import Record
@@ -28,7 +29,7 @@ def bench(
         Path | None,
         typer.Option(help="The LoCoMo file of `retrieval`; else $REVERIE_LOCOMO.", show_default=False),
     ] = None,
-    embedder: Annotated[str, typer.Option(help="The embedder of the platform that is made.")] = "minilm",
+    embedder: EmbedderOption = Embedder.MINILM,
     docs: Annotated[
         Path | None,
         typer.Option(help="A folder whose benchmarks.md is written anew.", show_default=False),
@@ -48,7 +49,7 @@ def bench(
     if not chosen:
         names = ", ".join(each.name for each in BENCHES)
         raise CommandError(f"name a bench: {names} or {ALL}", code=COULD_NOT_RUN)
-    options = Options(running=running, home=home, dataset=dataset, embedder=embedder)
+    options = Options(running=running, home=home, dataset=dataset, embedder=embedder.value)
     records = []
     for each in chosen:
         try:

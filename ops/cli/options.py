@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from ops.local.embedders import Embedder
+
 DEFAULT_USER = "me"
 
 
@@ -38,6 +40,9 @@ UserOption = Annotated[str, typer.Option("--user", "-u", envvar="REVERIE_USER", 
 OutputOption = Annotated[
     Output,
     typer.Option("--output", "-o", help="Print a table, or JSON and nothing else.", case_sensitive=False),
+]
+EmbedderOption = Annotated[
+    Embedder, typer.Option("--embedder", help="minilm answers better, static is faster.")
 ]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")]
 FullOption = Annotated[bool, typer.Option("--full", help="Print whole texts.")]

@@ -9,7 +9,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +16,8 @@ import typer
 
 from ops.cli import streams
 from ops.cli.failures import FAILED, NOTHING_RUNS, CommandError
-from ops.cli.options import HomeOption, Output, OutputOption
+from ops.cli.options import EmbedderOption, HomeOption, Output, OutputOption
+from ops.local.embedders import Embedder
 
 if TYPE_CHECKING:
     from ops.local.home import Home
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
 RESTART_WITHIN = timedelta(seconds=120)
 """PostgreSQL may take long to write what it holds, and to recover."""
 _TAIL = 20
-
-
-class Embedder(StrEnum):
-    """What turns texts into vectors."""
-
-    MINILM = "minilm"
-    STATIC = "static"
 
 
 PortOption = Annotated[
@@ -65,9 +58,7 @@ def up(
     ] = False,
     port: PortOption = None,
     operator_port: OperatorPortOption = None,
-    embedder: Annotated[
-        Embedder, typer.Option(help="minilm answers better, static is faster.")
-    ] = Embedder.MINILM,
+    embedder: EmbedderOption = Embedder.MINILM,
     lanes: Annotated[int, typer.Option(min=1, max=64, help="Batches of writes under way at a time.")] = 1,
     output: OutputOption = Output.TABLE,
 ) -> None:

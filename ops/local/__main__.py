@@ -8,9 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ops.local.embedders import Embedder
 from ops.local.home import Home, HomeError
 from ops.local.operate import StartError, operate
-from ops.local.plan import EMBEDDERS, Options
+from ops.local.plan import Options
 from ops.local.ports import PortTakenError
 
 
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--port", type=int)
     parser.add_argument("--operator-port", type=int)
-    parser.add_argument("--embedder", choices=EMBEDDERS, default=EMBEDDERS[0])
+    parser.add_argument("--embedder", choices=[each.value for each in Embedder], default=Embedder.MINILM)
     parser.add_argument("--lanes", type=int, default=1)
     parser.add_argument("--leash", action="store_true", help="when stdin ends: stop, and remove the home")
     given = parser.parse_args(arguments)

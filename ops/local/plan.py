@@ -16,6 +16,7 @@ from pathlib import Path
 from mesh.bootstrap import bootstrap, command
 from mesh.topology import EDGE, Edge, Instance, Topology
 from ops.local import identity, probes
+from ops.local.embedders import Embedder
 from ops.local.home import Home, write_private
 from ops.local.ports import LOOPBACK, Wish
 from ops.local.postgres import DATABASE, Postgres
@@ -32,7 +33,6 @@ VALKEY = "valkey"
 MIGRATE = "migrate"
 PUBLIC_PORT = 8443
 OPERATOR_PORT = 8444
-EMBEDDERS = ("minilm", "static")
 DRAIN = timedelta(milliseconds=300)
 """How long a service takes calls after its health check fails. The mesh watches it, so proxies know in some
 10 ms."""
@@ -46,7 +46,7 @@ class Options:
     """Where applications come in; 0: any free one. None: as last time, else 8443."""
     operator_port: int | None = None
     """Where operators come in; 0: any free one. None: as last time, else 8444."""
-    embedder: str = EMBEDDERS[0]
+    embedder: str = Embedder.MINILM
     """`static` is faster, and a little worse."""
     lanes: int = 1
     """How many batches of writes may be under way at a time."""

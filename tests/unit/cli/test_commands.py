@@ -21,6 +21,7 @@ from ops.local.ports import PortTakenError
 from ops.local.valkey import ValkeyMissingError
 from reverie_client import errors
 from reverie_client.operator import QueueStats, StageStats
+from services.runtime.embedder import EMBEDDERS
 
 ROOT = Path(__file__).resolve().parents[3]
 HEAVY = ("grpc", "google", "numpy", "asyncpg", "onnxruntime", "cryptography", "reverie_client", "rich.table")
@@ -47,7 +48,8 @@ def run(*arguments: str, home: Path | None = None, **more: str) -> Any:
 
 
 def test_every_command_that_was_promised_is_there() -> None:
-    promised = """up down status restart logs token doctor import add get update delete search timeline on-this-day
+    promised = """up down status restart logs token doctor import add get update delete search timeline
+        on-this-day
         demo bench queue·stat dlq·list dlq·show dlq·replay"""
     assert {"·".join(path) for path in COMMANDS} == set(promised.split())
 
@@ -160,7 +162,10 @@ def test_what_is_typed_wrongly_is_told_in_one_line(arguments: tuple[str, ...], w
     assert why in line
 
 
-@pytest.mark.parametrize("arguments", [("search",), ("add", "x", "--kind", "dream"), ("nonsense",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [("search",), ("add", "x", "--kind", "dream"), ("bench", "all", "--embedder", "x"), ("nonsense",)],
+)
 def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
     assert run(*arguments).exit_code == 2
 
@@ -188,6 +193,11 @@ def test_a_queue_is_a_table_only_where_it_has_rows(
     stats = QueueStats(stages, sum(each.ready + each.waiting for each in stages), 0, None)
     monkeypatch.setattr(mending, "stats", lambda home: stats)
     assert [" ".join(line.split()) for line in run("queue", "stat").stdout.splitlines()] == said
+
+
+def test_every_embedder_there_is_can_be_chosen() -> None:
+    for command in ("up", "bench"):
+        assert f"<{'|'.join(EMBEDDERS)}>" in run(command, "--help", COLUMNS="200").stdout
 
 
 def test_benches_are_listed() -> None:
