@@ -43,7 +43,7 @@ async def look(home: Home, *, weigh: bool = True) -> Status:
     if found is None or not (alive or found.supervisor.is_alive()):
         raise NotRunningError(_why_not(home, found))
     if not home.topology.exists():
-        raise NotRunningError(f"the platform in {home.root} is just starting: ask again in a second")
+        raise NotRunningError(_why_not(home, found))
     form = topology.load(home.topology)
     view = _View(found, alive, weigh=weigh)
     proxies, instances, processes, analysis = await asyncio.gather(
@@ -74,6 +74,8 @@ async def missing(home: Home) -> str:
 
 
 def _why_not(home: Home, found: Record | None) -> str:
+    if home.is_locked():
+        return f"the platform in {home.root} is just starting: ask again in a second"
     if found is None or not home.root.exists():
         return f"no platform runs in {home.root}: start it with `reverie up`, or name its home with --home"
     if found.failure:

@@ -173,8 +173,14 @@ class Platform:
     async def stop(self, report: Callable[[str], None] = background.silent) -> None:
         """Stop everything, in reverse order; nothing of it is left afterwards, or HomeError says what.
 
-        NotRunningError if there was nothing to stop.
+        A start that has only begun is waited for. NotRunningError if there was nothing to stop.
         """
+        # Who holds the home without a record is about to start everything.
+        await self._until(
+            lambda: self.is_running or not self.home.is_locked(),
+            STOP_WITHIN,
+            "the start did not get far enough",
+        )
         found = record.load(self.home.state)
         if found is None or not (found.supervisor.is_alive() or found.alive):
             raise NotRunningError(f"no platform runs in {self.home.root}")

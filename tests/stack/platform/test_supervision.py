@@ -209,6 +209,20 @@ async def test_nothing_runs_that_was_never_started(home: Home) -> None:
         await Platform(home).status()
 
 
+async def test_a_stop_while_a_start_has_only_begun_waits_for_what_it_has_to_stop(home: Home) -> None:
+    supervisor = await asyncio.create_subprocess_exec("sleep", "600")
+    me = procfs.identify(supervisor.pid)
+    assert me is not None
+    with home.lock():
+        stopping = asyncio.create_task(Platform(home).stop())
+        await asyncio.sleep(0)
+        with pytest.raises(NotRunningError, match="is just starting: ask again"):
+            await Platform(home).status()
+        record.dump(Record(me), home.state)
+        await asyncio.wait_for(stopping, 10)
+    assert await supervisor.wait() == -signal.SIGTERM
+
+
 async def test_a_reserved_port_can_be_listened_on_once_and_reserved_by_nobody_else() -> None:
     mine, others = Reservation(), Reservation()
     port = next(port for port in range(31_000, 31_900) if mine.take(port))
