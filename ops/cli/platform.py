@@ -280,10 +280,12 @@ def plainly(home: "Home") -> Iterator[None]:
     from ops.local import logs as files
     from ops.local.operate import StartError
 
+    ends = files.ends(home)
     try:
         yield
     except StartError as error:
-        tail = files.tail(home.log_of(error.culprit), _TAIL) if error.culprit else []
+        log = home.log_of(error.culprit)
+        tail = files.tail(log, _TAIL, ends.get(log, 0)) if error.culprit else []
         lines = [f"the platform did not start: {error}", *(f"  {files.pretty(line)}" for line in tail)]
         raise CommandError("\n".join([*lines, "see `reverie doctor` and `reverie logs`"])) from None
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -104,7 +105,7 @@ async def _ready(
             if not last.startswith(_ERROR):
                 report(last)
         if is_over:
-            raise _explain(last, found)
+            raise _explain(process.returncode, last, found)
         if found and found.stage is Stage.READY:
             return
         if clock() > deadline:
@@ -112,8 +113,10 @@ async def _ready(
         await asyncio.sleep(_PAUSE)
 
 
-def _explain(last: str, found: Record | None) -> StartError:
-    """Why a supervisor ended, by the last line that it wrote: a message, or else the end of a traceback."""
+def _explain(code: int, last: str, found: Record | None) -> StartError:
+    """Why a supervisor ended: asked to, or by the last line it wrote, a message or the end of a traceback."""
+    if code in {0, -signal.SIGTERM}:
+        return StartError("it was stopped while it started")
     if last.startswith(_ERROR):
         return StartError(last.removeprefix(_ERROR), found.culprit if found else "")
     return StartError(f"its supervisor ended: {last}", SUPERVISOR)

@@ -45,11 +45,18 @@ def choose(home: Home, name: str | None) -> tuple[Path, ...]:
     return tuple(home.log_of(one) for one in chosen)
 
 
-def tail(path: Path, lines: int) -> list[str]:
-    """The last lines of a log; none if there is no such file."""
+def ends(home: Home) -> dict[Path, int]:
+    """How long each log is: where a start that comes now begins to write."""
+    return {path: path.stat().st_size for path in home.log.glob("*.log")}
+
+
+def tail(path: Path, lines: int, since: int = 0) -> list[str]:
+    """The last lines of a log, of those after that byte; none if there is no such file."""
     if not path.exists():
         return []
     with path.open(errors="replace") as file:
+        # Shorter than before: it was put aside.
+        file.seek(since if path.stat().st_size >= since else 0)
         return [line.rstrip("\n") for line in deque(file, maxlen=lines)]
 
 

@@ -158,6 +158,16 @@ async def test_a_start_that_is_interrupted_leaves_nothing(tmp_path: Path) -> Non
     assert not leftovers.remaining(home)
 
 
+async def test_a_start_that_somebody_stops_says_so(tmp_path: Path) -> None:
+    home = Home(tmp_path / "h")
+    starting = asyncio.create_task(Platform.start(home, Options(port=0, operator_port=0)))
+    await until(lambda: bool(alive(home)))
+    await Platform(home).stop()
+    with pytest.raises(StartError, match=r"^it was stopped while it started$"):
+        await starting
+    assert not leftovers.remaining(home)
+
+
 async def test_a_temporary_platform_ends_with_the_program_that_started_it() -> None:
     program = (
         "import asyncio\n"

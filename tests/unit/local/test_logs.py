@@ -34,6 +34,16 @@ def test_the_tail_is_the_last_lines(home: Home) -> None:
     assert logs.tail(home.log_of("nobody"), 2) == []
 
 
+def test_the_tail_of_a_start_has_nothing_of_earlier_ones(home: Home) -> None:
+    ends = logs.ends(home)
+    path = home.log_of("postgres")
+    with path.open("a") as log:
+        log.write("new\n")
+    assert logs.tail(path, 20, ends[path]) == ["new"]
+    path.write_text("put aside, and begun again\n")
+    assert logs.tail(path, 20, ends[path]) == ["put aside, and begun again"]
+
+
 def test_a_follower_reads_whole_lines_that_come_later(home: Home) -> None:
     path = home.log_of("postgres")
     follower = logs.Follower((path, home.log_of("later")))
