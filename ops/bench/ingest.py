@@ -13,7 +13,7 @@ from uuid import UUID
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ops.bench import corpus
-from ops.bench.measure import Load, at_once, interleaved
+from ops.bench.measure import Latency, at_once, interleaved
 from ops.bench.record import Record
 from ops.bench.registry import Options
 from ops.bench.stage import Stage, say, stage
@@ -80,18 +80,18 @@ class _Ingest:
             writes = self._raw_writes("bench-raw")
             return await interleaved({"create": create, "echo": self._echo, "sql": raw}, _ALONE)
 
-    async def many(self, concurrency: int, calls: int) -> dict[str, Load]:
+    async def many(self, concurrency: int, calls: int) -> dict[str, Latency]:
         """Creates, then echoes, so many at a time: the middle one of some rounds of each."""
         user = self._reverie.user("bench-many")
 
         async def create() -> None:
             await _create(user, next(self._new))
 
-        rounds: dict[str, list[Load]] = {"create": [], "echo": []}
+        rounds: dict[str, list[Latency]] = {"create": [], "echo": []}
         for _ in range(_LOAD_ROUNDS):
             rounds["create"].append(await at_once(create, concurrency, calls // _LOAD_ROUNDS))
             rounds["echo"].append(await at_once(self._echo, concurrency, calls // _LOAD_ROUNDS))
-        return {name: sorted(loads, key=lambda load: load.latency.p50)[1] for name, loads in rounds.items()}
+        return {name: sorted(loads, key=lambda load: load.p50)[1] for name, loads in rounds.items()}
 
     async def bulk(self) -> dict[str, float]:
         """Rows a second of batches and of COPY, each the middle one of some rounds."""
@@ -192,7 +192,7 @@ def _copy_rows(
 
 
 def _results(
-    alone: dict[str, Any], loads: dict[int, dict[str, Load]], bulk: dict[str, float]
+    alone: dict[str, Any], loads: dict[int, dict[str, Latency]], bulk: dict[str, float]
 ) -> dict[str, Any]:
     return {
         "analyse": "stopped",
@@ -207,13 +207,10 @@ def _results(
 
 
 def _ratios(
-    alone: dict[str, Any], loads: dict[int, dict[str, Load]], bulk: dict[str, float]
+    alone: dict[str, Any], loads: dict[int, dict[str, Latency]], bulk: dict[str, float]
 ) -> dict[str, float]:
     floor = alone["echo"].p50 + alone["sql"].p50
-    many = {
-        f"accept{n}_vs_echo": load["create"].latency.p50 / load["echo"].latency.p50
-        for n, load in loads.items()
-    }
+    many = {f"accept{n}_vs_echo": load["create"].p50 / load["echo"].p50 for n, load in loads.items()}
     ratios = {
         "accept_vs_floor": alone["create"].p50 / floor,
         **many,

@@ -43,15 +43,7 @@ async def interleaved(calls: Mapping[str, Call], rounds: int, warm_up: int = 20)
     return {name: Latency.of(values) for name, values in seconds.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Calls made so many at a time."""
-
-    latency: Latency
-    per_second: float
-
-
-async def at_once(call: Call, concurrency: int, calls: int, warm_up: int | None = None) -> Load:
+async def at_once(call: Call, concurrency: int, calls: int, warm_up: int | None = None) -> Latency:
     """Makes `calls` calls, `concurrency` at a time: as one ends the next begins.
 
     The first `warm_up` (by default two for each caller) are not counted.
@@ -59,17 +51,13 @@ async def at_once(call: Call, concurrency: int, calls: int, warm_up: int | None 
     warm_up = 2 * concurrency if warm_up is None else warm_up
     left = iter(range(warm_up + calls))
     seconds: list[float] = []
-    counted_from = time.perf_counter()
 
     async def caller() -> None:
-        nonlocal counted_from
         for number in left:
             began = time.perf_counter()
-            if number == warm_up:
-                counted_from = began
             await call()
             if number >= warm_up:
                 seconds.append(time.perf_counter() - began)
 
     await asyncio.gather(*(caller() for _ in range(concurrency)))
-    return Load(Latency.of(seconds), round(calls / (time.perf_counter() - counted_from), 1))
+    return Latency.of(seconds)

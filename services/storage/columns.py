@@ -209,14 +209,6 @@ class Vectors:
         return cls(np.zeros(0, "S16"), np.zeros((0, dimensions), np.float32))
 
     @classmethod
-    def of_halfvecs(cls, rows: Iterable[tuple[bytes, bytes]], dimensions: int) -> Self:
-        """Turn pairs of id and binary halfvec into vectors: for changes."""
-        rows = list(rows)
-        record = _halfvec(dimensions)
-        values = np.frombuffer(b"".join(blob for _, blob in rows), record)
-        return cls(id_array(id_ for id_, _ in rows), values["values"].astype(np.float32))
-
-    @classmethod
     def of_copy(cls, data: bytes | memoryview, dimensions: int) -> Self:
         """Turn the binary COPY of (id uuid, emb halfvec) into vectors: for a whole owner.
 

@@ -286,8 +286,6 @@ def test_vectors_are_read_from_a_binary_copy() -> None:
     assert vectors.values.tolist() == [[0.5, -0.25], [1.0, 0.0]]
     with pytest.raises(ValueError, match="not a COPY"):
         Vectors.of_copy(data, 3)
-    pairs = [(id_of(1), b"\0\2\0\0" + values[0].tobytes())]
-    assert Vectors.of_halfvecs(pairs, 2).values.tolist() == [[0.5, -0.25]]
 
 
 @pytest.mark.parametrize(
