@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
+# Packages come from where the system says, trusted as the system trusts.
+export UV_SYSTEM_CERTS := true
 PROTOS := $(shell find protos -name '*.proto')
 
 .PHONY: help setup protos lock demo up down status test check format bench clean
