@@ -24,7 +24,7 @@ def _table(status: Status) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("instance", "health", "proxy"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("p95 / objective", "memory", "up", "restarts"):
+    for heading in ("p95 / objective (calls)", "memory", "up", "restarts"):
         table.add_column(heading, justify="right", no_wrap=True)
     for instance in status.instances:
         table.add_row(*_instance(instance, status.services.get(instance.service)))
@@ -55,7 +55,7 @@ def _speed(service: ServiceStatus | None) -> str:
     if service is None:
         return ""
     measured = "-" if service.p95_ms is None else f"{service.p95_ms:,.1f}"
-    return f"{measured} / {service.objective_p95_ms:,.0f} ms"
+    return f"{measured} / {service.objective_p95_ms:,.0f} ms ({service.calls:,})"
 
 
 def _analysis(analysis: AnalysisStatus) -> str:

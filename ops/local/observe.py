@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import reverie_client
 from mesh import inspection, topology
 from mesh.inspection import Inspection, Latencies
 from mesh.topology import EDGE, Edge, Instance, Topology
@@ -21,6 +22,9 @@ from ops.local.procfs import ProcessId
 from ops.local.record import Record
 from ops.local.status import AnalysisStatus, InstanceStatus, ProcessStatus, ServiceStatus, Status
 from ops.local.valkey import ValkeyUnreadyError
+from reverie_client import ReverieError
+from reverie_client.operator import Operator
+from reverie_client.retry import NO_RETRY
 from services.catalog import SERVICES, Service
 
 if TYPE_CHECKING:
@@ -209,10 +213,11 @@ def _edge(view: _View, edge: Edge, proxy: _Proxy) -> InstanceStatus:
 def _service(row: Service, form: Topology, proxies: Mapping[str, _Proxy]) -> ServiceStatus:
     """What comes in through the proxies of a service; of a worker: what goes out."""
     seen = [proxies[instance.id].inspection for instance in form.of(row.name)]
-    calls = [one.outbound if row.worker else one.inbound for one in seen if one]
+    calls = sum((one.outbound if row.worker else one.inbound for one in seen if one), start=Latencies())
     return ServiceStatus(
         objective_p95_ms=row.objective_p95.total_seconds() * 1000,
-        p95_ms=sum(calls, start=Latencies()).quantile(0.95),
+        p95_ms=calls.quantile(0.95),
+        calls=calls.count,
     )
 
 
@@ -249,24 +254,13 @@ async def _holds(probe: Probe) -> bool:
 
 async def _analysis(home: Home, form: Topology) -> AnalysisStatus:
     """The queue, asked as an operator would: through the edge."""
-    import grpc
-
-    from reverie.storage.v1 import admin_pb2, admin_pb2_grpc
-
-    token = identity.issue_token(home, scopes=(identity.OPERATOR,), ttl=_TOKEN_TTL)
     edge = form.edges[0]
-    credentials = grpc.ssl_channel_credentials(form.ca.read_bytes())
-    async with grpc.aio.secure_channel(f"{edge.address}:{edge.operator_port}", credentials) as channel:
-        stub = admin_pb2_grpc.StorageAdminServiceStub(channel)  # type: ignore[no-untyped-call]
-        try:
-            answer = await stub.GetQueueStats(
-                admin_pb2.GetQueueStatsRequest(),
-                metadata=(("authorization", f"Bearer {token}"),),
-                timeout=TIMEOUT,
-            )
-        except grpc.aio.AioRpcError as error:
-            return AnalysisStatus(detail=f"{error.code().name}: {error.details()}")
-    oldest = (
-        answer.oldest_due_age.ToTimedelta().total_seconds() if answer.HasField("oldest_due_age") else None
-    )
-    return AnalysisStatus(answer.due, oldest, answer.dead)
+    token = identity.issue_token(home, scopes=(identity.OPERATOR,), ttl=_TOKEN_TTL)
+    address = f"{edge.address}:{edge.operator_port}"
+    try:
+        async with reverie_client.connect(address, token=token, ca=form.ca, retry=NO_RETRY) as reverie:
+            stats = await Operator(reverie).queue_stats(within=timedelta(seconds=TIMEOUT))
+    except ReverieError as error:
+        return AnalysisStatus(detail=f"{error.code.name}: {error}")
+    oldest = None if stats.oldest_due_age is None else stats.oldest_due_age.total_seconds()
+    return AnalysisStatus(stats.due, oldest, stats.dead)

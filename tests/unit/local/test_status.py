@@ -23,7 +23,7 @@ def status(**changed: Any) -> Status:
         "supervised": True,
         "instances": (instance(),),
         "processes": (ProcessStatus("postgres", healthy=True, pss_mib=80.0),),
-        "services": {"query": ServiceStatus(150.0, 12.345)},
+        "services": {"query": ServiceStatus(150.0, 12.345, 1_000)},
         "analysis": AnalysisStatus(due=3, oldest_due_seconds=1.5, dead=0),
         "pss_mib": 500.04,
     }
@@ -41,7 +41,7 @@ def test_the_json_has_the_promised_shape() -> None:
         "sidecar_in_sync": True,
         "pss_mib": 61.26,
     }
-    assert value["services"] == {"query": {"objective_p95_ms": 150.0, "p95_ms": 12.35}}
+    assert value["services"] == {"query": {"objective_p95_ms": 150.0, "p95_ms": 12.35, "calls": 1_000}}
     assert value["pss_mib"] == 500.0
     assert value["analysis"] == {"due": 3, "oldest_due_seconds": 1.5, "dead": 0, "detail": ""}
 
@@ -67,8 +67,14 @@ def test_each_trouble_says_where_to_look() -> None:
 
 
 def test_a_slow_service_and_dead_letters_are_hints_and_no_trouble() -> None:
-    slow = status(services={"query": ServiceStatus(150.0, 200.0)}, analysis=AnalysisStatus(0, None, dead=2))
+    slow = status(
+        services={"query": ServiceStatus(150.0, 200.0, 100)}, analysis=AnalysisStatus(0, None, dead=2)
+    )
     dead, late = slow.hints()
     assert "reverie dlq list" in dead
-    assert "95 % of calls within 200 ms, not 150 ms" in late
+    assert "95 % of 100 calls within 200 ms, not 150 ms" in late
     assert slow.is_well
+
+
+def test_a_few_calls_that_came_cold_make_no_slow_service() -> None:
+    assert not list(status(services={"query": ServiceStatus(150.0, 900.0, 99)}).hints())
