@@ -6,7 +6,7 @@ are first used, and again after the database was away.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -125,7 +125,9 @@ class Pool:
             with failures():
                 yield connection
         finally:
-            await self._pool.release(connection)
+            # Of a connection that broke the pool may have heard first, and has taken it back.
+            with suppress(asyncpg.InternalClientError):
+                await self._pool.release(connection)
 
     @asynccontextmanager
     async def snapshot(self) -> "AsyncIterator[Connection]":

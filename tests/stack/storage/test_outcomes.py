@@ -86,6 +86,26 @@ async def test_a_caller_that_goes_away_does_not_cut_a_commit_short(
     assert await storage.get("ana", one.id)
 
 
+async def test_a_worker_that_goes_away_leaves_no_connection_that_is_busy(
+    relay: Relay, relayed: Storage
+) -> None:
+    await relayed.written(create("ana"))
+    await relayed.claim()
+    relay.hold_answers = True
+    worker = asyncio.ensure_future(relayed.claim())
+
+    async def held() -> bool:
+        return bool(relay.held)
+
+    await until(held, "the database has answered the claim")
+    worker.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await worker
+    relay.hold_answers = False
+    await relayed.written(create("ana"))
+    assert len(await relayed.claim()) == 1
+
+
 async def test_no_write_begins_without_time_for_it(storage: Storage) -> None:
     with pytest.raises(DeadlineTooShort):
         await storage.write(create("ana"), seconds=0.001)

@@ -1,11 +1,13 @@
 """What the database's failures mean."""
 
+from pathlib import Path
+
 import asyncpg
 import pytest
 
 from services.runtime.errors import ReverieError, StoreDown, StoreFull, UnknownOutcome
 from services.storage.commit import RefusedError, meaning
-from services.storage.database import error_of
+from services.storage.database import Address, Pool, error_of
 
 
 def failure(state: str, severity: str = "ERROR") -> asyncpg.PostgresError:
@@ -64,3 +66,22 @@ def test_only_an_error_of_the_statement_says_that_nothing_was_written(
 def test_a_fault_of_ours_stays_what_it_is() -> None:
     fault = failure("42P01")
     assert meaning(fault) is fault
+
+
+async def test_a_connection_that_the_pool_took_back_itself_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Taken:
+        async def acquire(self, timeout: float) -> str:  # noqa: ASYNC109  (the driver's own)
+            return "connection"
+
+        async def release(self, _connection: str) -> None:
+            raise asyncpg.InternalClientError("called on a free connection holder")
+
+    pool = Pool(Address(tmp_path, "reverie", tmp_path), "write", 1)
+    monkeypatch.setattr(pool, "_pool", Taken())
+    async with pool.acquired() as connection:
+        assert connection
+    with pytest.raises(UnknownOutcome):
+        async with pool.acquired():
+            raise UnknownOutcome
