@@ -7,9 +7,9 @@
             print(hit.memory.occurred.isoformat(), hit.memory.text)
 
 A call that returns has happened: a memory that was created is committed, and a search by the same connection,
-or by whoever continues from its `consistency_token`, finds it. Ids are chosen here, so a call that fails on
-the way is made again until its deadline (`within`, 10 seconds if not given), at another edge if need be. What
-is left is raised as a typed error (`reverie_client.errors`).
+or by another program that was handed `user.consistency_token` and calls `user.continue_from` with it, finds
+it. Ids are chosen here, so a call that fails on the way is made again until its deadline (`within`, 10 seconds
+if not given), at another edge if need be. What is left is raised as a typed error (`reverie_client.errors`).
 
 Times need a UTC offset, or are a `date`, or an `Occurred` that says how much is known ("March 2024").
 """
