@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import typer
 
-from ops.cli import bench, demo, importing, platform, queue, reading, writing
+from ops.cli import platform
+from ops.cli.commands import bench, demo, import_, queue, read, write
 from ops.cli.failures import Guarded
 
 Command = Callable[..., None]
@@ -17,14 +18,14 @@ Command = Callable[..., None]
 PANELS: dict[str, tuple[Command, ...]] = {
     "Begin": (demo.demo,),
     "Memories": (
-        writing.add,
-        importing.import_,
-        reading.search,
-        reading.timeline,
-        reading.on_this_day,
-        reading.get,
-        writing.update,
-        writing.delete,
+        write.add,
+        import_.import_,
+        read.search,
+        read.timeline,
+        read.on_this_day,
+        read.get,
+        write.update,
+        write.delete,
     ),
     "Platform": (
         platform.up,

@@ -12,7 +12,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from ops.cli import failures, mending
+from ops.cli import backlog, failures
 from ops.cli.failures import CommandError
 from ops.cli.main import program
 from ops.local.home import HomeError, NotRunningError
@@ -191,7 +191,7 @@ def test_a_queue_is_a_table_only_where_it_has_rows(
     stages: list[StageStats], said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stats = QueueStats(stages, sum(each.ready + each.waiting for each in stages), 0, None)
-    monkeypatch.setattr(mending, "stats", lambda home: stats)
+    monkeypatch.setattr(backlog, "stats", lambda home: stats)
     assert [" ".join(line.split()) for line in run("queue", "stat").stdout.splitlines()] == said
 
 

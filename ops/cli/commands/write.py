@@ -72,12 +72,12 @@ def add(
     home: HomeOption = None,
 ) -> None:
     """Remember something. Without --at it happened now."""
-    from ops.cli import changing
+    from ops.cli import changes
 
-    typed = changing.Typed(
+    typed = changes.Typed(
         at, ended, place, latitude, longitude, person, label, language, conversation, speaker, position
     )
-    _print(changing.add(home, user, text, kind.value, memory_id, typed), output)
+    _print(changes.add(home, user, text, kind.value, memory_id, typed), output)
 
 
 def update(
@@ -105,10 +105,10 @@ def update(
     home: HomeOption = None,
 ) -> None:
     """Change a memory. People and labels that are given replace those it had."""
-    from ops.cli import changing
+    from ops.cli import changes
 
-    typed = changing.Typed(at, ended, place, latitude, longitude, person, label, language)
-    _print(changing.update(home, user, memory, text, typed, clear or (), etag), output)
+    typed = changes.Typed(at, ended, place, latitude, longitude, person, label, language)
+    _print(changes.update(home, user, memory, text, typed, clear or (), etag), output)
 
 
 def delete(
@@ -120,9 +120,9 @@ def delete(
     home: HomeOption = None,
 ) -> None:
     """Delete a memory for good: its content and all that was found in it."""
-    from ops.cli import changing, streams
+    from ops.cli import changes, streams
 
-    name = changing.delete(home, user, memory, etag)
+    name = changes.delete(home, user, memory, etag)
     if output is Output.JSON:
         streams.print_json({"deleted": name})
     else:

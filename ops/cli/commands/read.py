@@ -46,9 +46,9 @@ def get(
     home: HomeOption = None,
 ) -> None:
     """Show one memory, with what analysis found in it."""
-    from ops.cli import asking, memory_json, printing, streams
+    from ops.cli import memory_json, printing, questions, streams
 
-    found = asking.get(home, user, memory)
+    found = questions.get(home, user, memory)
     if output is Output.JSON:
         streams.print_json(memory_json.memory_json(found))
     else:
@@ -75,10 +75,10 @@ def search(
     home: HomeOption = None,
 ) -> None:
     """Find the memories that answer a question, best first."""
-    from ops.cli import asking, memory_json, printing, streams
+    from ops.cli import memory_json, printing, questions, streams
 
-    narrowing = asking.Narrowing.typed(since, until, kind, label, person, speaker, conversation)
-    hits = asking.search(home, user, query, narrowing, limit, (before, after), explain=why)
+    narrowing = questions.Narrowing.typed(since, until, kind, label, person, speaker, conversation)
+    hits = questions.search(home, user, query, narrowing, limit, (before, after), explain=why)
     if output is Output.JSON:
         streams.print_json({"hits": [memory_json.hit_json(hit) for hit in hits]})
     elif hits:
@@ -104,10 +104,10 @@ def timeline(
     home: HomeOption = None,
 ) -> None:
     """List memories by when they happened, the newest first."""
-    from ops.cli import asking, memory_json, printing, streams
+    from ops.cli import memory_json, printing, questions, streams
 
-    narrowing = asking.Narrowing.typed(since, until, kind, label, person, speaker, conversation)
-    memories = asking.timeline(home, user, narrowing, limit, oldest_first=oldest_first)
+    narrowing = questions.Narrowing.typed(since, until, kind, label, person, speaker, conversation)
+    memories = questions.timeline(home, user, narrowing, limit, oldest_first=oldest_first)
     if output is Output.JSON:
         streams.print_json({"memories": [memory_json.memory_json(memory) for memory in memories]})
     elif memories:
@@ -131,9 +131,9 @@ def on_this_day(
     home: HomeOption = None,
 ) -> None:
     """Show what happened on this day in earlier years."""
-    from ops.cli import asking, memory_json, printing, streams
+    from ops.cli import memory_json, printing, questions, streams
 
-    memories = asking.on_this_day(home, user, on, leap_day.value, limit)
+    memories = questions.on_this_day(home, user, on, leap_day.value, limit)
     if output is Output.JSON:
         streams.print_json({"memories": [memory_json.memory_json(memory) for memory in memories]})
     elif memories:

@@ -20,15 +20,15 @@ _USER_HELP = "Only of this user of the home's tenant."
 @queue.command()
 def stat(*, output: OutputOption = Output.TABLE, home: HomeOption = None) -> None:
     """Count what is due, what waits and what was given up, by stage and model."""
-    from ops.cli import mending, printing, streams
+    from ops.cli import backlog, printing, streams
 
-    stats = mending.stats(home)
+    stats = backlog.stats(home)
     if output is Output.JSON:
-        streams.print_json(mending.stats_json(stats))
+        streams.print_json(backlog.stats_json(stats))
         return
     if stats.stages:
         columns = ("stage", "model", "ready", "waiting", "dead", "oldest")
-        printing.print_rows(columns, mending.stats_rows(stats))
+        printing.print_rows(columns, backlog.stats_rows(stats))
         typer.echo(f"{stats.due:,} due, {stats.dead:,} dead")
     else:
         typer.echo("nothing is due, and no analysis was given up")
@@ -43,14 +43,14 @@ def list_(
     home: HomeOption = None,
 ) -> None:
     """List dead letters, the newest first."""
-    from ops.cli import mending, printing, streams
+    from ops.cli import backlog, printing, streams
 
-    letters = mending.letters(home, user, limit)
+    letters = backlog.letters(home, user, limit)
     if output is Output.JSON:
-        streams.print_json({"dead_letters": [mending.letter_json(letter) for letter in letters]})
+        streams.print_json({"dead_letters": [backlog.letter_json(letter) for letter in letters]})
     elif letters:
         columns = ("name", "attempts", "given up", "last error")
-        printing.print_rows(columns, (mending.letter_row(letter) for letter in letters))
+        printing.print_rows(columns, (backlog.letter_row(letter) for letter in letters))
         typer.echo("next: `reverie dlq show NAME`, `reverie dlq replay NAME` or `--all`")
     else:
         streams.say("no analysis was given up")
@@ -64,11 +64,11 @@ def show(
     home: HomeOption = None,
 ) -> None:
     """Show a dead letter with its first and last error."""
-    from ops.cli import mending, streams
+    from ops.cli import backlog, streams
 
-    letters = mending.named(home, name)
+    letters = backlog.named(home, name)
     if output is Output.JSON:
-        streams.print_json({"dead_letters": [mending.letter_json(letter) for letter in letters]})
+        streams.print_json({"dead_letters": [backlog.letter_json(letter) for letter in letters]})
         return
     for letter in letters:
         _print(letter)
@@ -85,9 +85,9 @@ def replay(
     home: HomeOption = None,
 ) -> None:
     """Make dead letters due again. Safe at any time."""
-    from ops.cli import mending, streams
+    from ops.cli import backlog, streams
 
-    count = mending.replay(home, names or [], everything=everything)
+    count = backlog.replay(home, names or [], everything=everything)
     if output is Output.JSON:
         streams.print_json({"replayed": count})
     else:
@@ -95,7 +95,7 @@ def replay(
 
 
 def _print(letter: "DeadLetter") -> None:
-    from ops.cli import mending, printing
+    from ops.cli import backlog, printing
 
-    rows = [(key, value) for key, value in mending.letter_json(letter).items()]
+    rows = [(key, value) for key, value in backlog.letter_json(letter).items()]
     printing.print_rows(("", ""), rows)

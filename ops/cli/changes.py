@@ -7,9 +7,9 @@ from pathlib import Path
 from uuid import UUID
 
 from ops.cli import clock
-from ops.cli.asking import user_of
 from ops.cli.connecting import connected
 from ops.cli.failures import COULD_NOT_RUN, CommandError, checked
+from ops.cli.questions import user_of
 from reverie_client import Kind, Memory, Place, Source
 from reverie_client.content import Changes
 
