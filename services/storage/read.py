@@ -87,7 +87,9 @@ class ReadService(read_pb2_grpc.StorageReadServiceServicer):
         )
         state = await self._answer(context, call, owner, rows[0], continued.seen if continued else None)
         response = read_pb2.ListMemoriesResponse(memories=_by_name(user, rows[:size], state, found).values())
-        listed = timeline.fitting(response.memories)
+        listed = len(response.memories)
+        if response.ByteSize() > timeline.PAGE_BYTES:
+            listed = timeline.fitting(response.memories)
         del response.memories[listed:]
         if 0 < listed < len(rows):
             response.next_page_token = self._next(request, owner, state, rows[listed - 1])
