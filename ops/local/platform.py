@@ -87,6 +87,12 @@ class Platform:
         """Where it takes calls. NotRunningError if it does not."""
         return self.home.endpoint()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its supervisor lives."""
+        found = record.load(self.home.state)
+        return found is not None and found.supervisor.is_alive()
+
     def token(
         self,
         user: str | None = None,
