@@ -16,10 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ops.cli import importer, memory_json, printing, status_table, streams
+from ops.cli import importer, memory_json, printing, start_failures, status_table, streams
 from ops.cli.connecting import connected
 from ops.cli.failures import COULD_NOT_RUN, CommandError
-from ops.cli.platform import plainly
 from ops.cli.tally import Report
 from ops.local import observe
 from ops.local.home import Endpoint, Home
@@ -101,7 +100,7 @@ def run(home: Path | None, port: int | None, operator_port: int | None) -> Demon
     if not files:
         raise CommandError(f"there are no examples in {EXAMPLES}: run it from a checkout", code=COULD_NOT_RUN)
     place = Home.locate(home, os.environ)
-    with plainly(place):
+    with start_failures.told(place):
         return asyncio.run(_run(place, Options(port, operator_port), files))
 
 

@@ -9,8 +9,7 @@ from collections.abc import Callable
 
 import typer
 
-from ops.cli import platform
-from ops.cli.commands import bench, demo, import_, queue, read, write
+from ops.cli.commands import bench, demo, import_, platform, queue, read, write
 from ops.cli.failures import Guarded
 
 Command = Callable[..., None]

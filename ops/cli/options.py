@@ -41,6 +41,26 @@ OutputOption = Annotated[
     Output,
     typer.Option("--output", "-o", help="Print a table, or JSON and nothing else.", case_sensitive=False),
 ]
+PortOption = Annotated[
+    int | None,
+    typer.Option(
+        "--port",
+        min=0,
+        max=65535,
+        help="Where applications call; 0: as last time if that is free, else any free one.",
+        show_default="as last time, at first 8443",
+    ),
+]
+OperatorPortOption = Annotated[
+    int | None,
+    typer.Option(
+        "--operator-port",
+        min=0,
+        max=65535,
+        help="Where operators call; 0: as for --port.",
+        show_default="as last time, at first 8444",
+    ),
+]
 EmbedderOption = Annotated[
     Embedder, typer.Option("--embedder", help="minilm answers better, static is faster.")
 ]

@@ -3,8 +3,7 @@
 import typer
 
 from ops.cli.failures import FAILED
-from ops.cli.options import HomeOption, Output, OutputOption
-from ops.cli.platform import OperatorPortOption, PortOption
+from ops.cli.options import HomeOption, OperatorPortOption, Output, OutputOption, PortOption
 
 
 def demo(

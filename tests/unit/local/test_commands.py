@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 import typer
 
-from ops.cli.platform import parse_duration
+from ops.cli.commands.platform import parse_duration
 
 
 @pytest.mark.parametrize(

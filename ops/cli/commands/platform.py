@@ -7,16 +7,23 @@ command needs it.
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.cli import streams
+from ops.cli import start_failures, streams
 from ops.cli.failures import FAILED, NOTHING_RUNS, CommandError
-from ops.cli.options import EmbedderOption, HomeOption, Output, OutputOption
+from ops.cli.options import (
+    EmbedderOption,
+    HomeOption,
+    OperatorPortOption,
+    Output,
+    OutputOption,
+    PortOption,
+)
 from ops.local.embedders import Embedder
 
 if TYPE_CHECKING:
@@ -25,29 +32,6 @@ if TYPE_CHECKING:
 
 RESTART_WITHIN = timedelta(seconds=120)
 """PostgreSQL may take long to write what it holds, and to recover."""
-_TAIL = 20
-
-
-PortOption = Annotated[
-    int | None,
-    typer.Option(
-        "--port",
-        min=0,
-        max=65535,
-        help="Where applications call; 0: as last time if that is free, else any free one.",
-        show_default="as last time, at first 8443",
-    ),
-]
-OperatorPortOption = Annotated[
-    int | None,
-    typer.Option(
-        "--operator-port",
-        min=0,
-        max=65535,
-        help="Where operators call; 0: as for --port.",
-        show_default="as last time, at first 8444",
-    ),
-]
 
 
 def up(
@@ -70,7 +54,7 @@ def up(
 
     place = _locate(home)
     options = Options(port, operator_port, embedder.value, lanes)
-    with plainly(place):
+    with start_failures.told(place):
         asyncio.run((_detached if detach else _foreground)(place, options, output))
 
 
@@ -120,7 +104,7 @@ def restart(
     from ops.local.platform import Platform
 
     place = _locate(home)
-    with plainly(place):
+    with start_failures.told(place):
         asyncio.run(Platform(place).restart(name, RESTART_WITHIN))
     _answer(output, {"home": str(place.root), "restarted": name}, f"{name} is ready again in {place.root}")
 
@@ -272,22 +256,6 @@ def _locate(home: Path | None) -> "Home":
     from ops.local.home import Home
 
     return Home.locate(home, os.environ)
-
-
-@contextlib.contextmanager
-def plainly(home: "Home") -> Iterator[None]:
-    """Tell of a start that failed with the end of the log that says why."""
-    from ops.local import logs as files
-    from ops.local.operate import StartError
-
-    ends = files.ends(home)
-    try:
-        yield
-    except StartError as error:
-        log = home.log_of(error.culprit)
-        tail = files.tail(log, _TAIL, ends.get(log, 0)) if error.culprit else []
-        lines = [f"the platform did not start: {error}", *(f"  {files.pretty(line)}" for line in tail)]
-        raise CommandError("\n".join([*lines, "see `reverie doctor` and `reverie logs`"])) from None
 
 
 def _answer(output: Output, value: dict[str, Any], text: str) -> None:
