@@ -200,6 +200,29 @@ async def test_a_proxy_that_is_killed_is_told_everything_again(world: World) -> 
         assert (await call(channel, TELL))["instance"].startswith("teller")
 
 
+async def test_calls_under_way_at_a_proxy_that_dies_are_answered_by_another(world: World) -> None:
+    tellers = [world.services[f"teller-{zone}-0"] for zone in "ab"]
+    dying = world.topology.of("teller")[0]
+    before = tellers[0].calls
+    for teller in tellers:
+        teller.thawed.clear()
+    async with world.egress("asker-a-0") as channel:
+        calls = [asyncio.ensure_future(call(channel, TELL)) for _ in range(8)]
+
+        async def under_way() -> bool:
+            return tellers[0].calls > before
+
+        await eventually(under_way, "a call at the proxy that is about to die")
+        world.kill(dying.id)
+        for teller in tellers:
+            teller.thawed.set()
+        answers = await asyncio.gather(*calls)
+    assert {answer["instance"] for answer in answers} == {"teller-b-0"}
+    world.envoy(dying.id, dying.service, dying.zone, dying.admin_socket)
+    await world.in_sync()
+    await world.endpoints("asker-a-0", "teller", 2, "healthy")
+
+
 async def test_a_frozen_control_plane_is_survived(world: World) -> None:
     plane = world.processes["mesh"].pid
     async with load(world) as result:
