@@ -74,6 +74,8 @@ class Ejection:
     consecutive_failures: int = 5
     interval: timedelta = timedelta(seconds=1)
     base_time: timedelta = timedelta(seconds=1)
+    max_time: timedelta = timedelta(seconds=5)
+    """Each ejection in a row is longer by the base time, up to this."""
     max_percent: int = 34
 
 

@@ -152,12 +152,16 @@ def _breakers(breaker: Breaker) -> CircuitBreakers:
 def _ejection(ejection: Ejection) -> OutlierDetection:
     """After so many gateway failures one after the other: unreachable, UNAVAILABLE, DEADLINE_EXCEEDED.
 
+    Envoy sees the last two only where no headers came first, and so services send only what is their own
+    fault (services/runtime/interceptors.py): the failure of what all of them depend on ejects nobody.
+
     Not after any of Envoy's 5xx: it counts INTERNAL, UNKNOWN and UNIMPLEMENTED too, so a poisonous request,
     repeated, could drive out healthy instances. (Its `error_matcher` does not apply to gRPC.)
     """
     return OutlierDetection(
         interval=ejection.interval,
         base_ejection_time=ejection.base_time,
+        max_ejection_time=ejection.max_time,
         max_ejection_percent=ejection.max_percent,
         consecutive_gateway_failure=ejection.consecutive_failures,
         enforcing_consecutive_gateway_failure=100,

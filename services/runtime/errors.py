@@ -55,6 +55,8 @@ class ReverieError(Exception):
         self.message = message or self.summary
         self.violations = tuple(violations)
         self.retry_delay = retry_delay
+        self.from_peer = False
+        """Whether another process said it."""
         super().__init__(self.message)
 
 
@@ -281,7 +283,9 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ReverieError:
         found = _by_reason(error)
     except DecodeError:
         found = None
-    return found or _by_code(error)
+    told = found or _by_code(error)
+    told.from_peer = True
+    return told
 
 
 def _by_reason(error: grpc.aio.AioRpcError) -> ReverieError | None:

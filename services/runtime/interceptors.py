@@ -4,6 +4,7 @@ Handlers are wrapped once, when a method is first looked up, not by gRPC's inter
 every call a chain of coroutines.
 """
 
+import contextlib
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
@@ -17,6 +18,7 @@ from services import catalog
 from services.catalog import Audience
 from services.runtime import principal
 from services.runtime.errors import (
+    Draining,
     InternalError,
     Overloaded,
     ReverieError,
@@ -37,6 +39,8 @@ RETRY_DELAY = timedelta(milliseconds=100)
 """What a refused caller is told to wait: several times what a call takes."""
 
 _BEARER = "Bearer "
+_BLAMED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+"""What proxies take for a failure of the instance that says so."""
 _log = structlog.get_logger("calls")
 
 
@@ -218,8 +222,17 @@ class _GuardedService(grpc.ServiceRpcHandler):
 
 
 async def refuse(context: Context, error: ReverieError) -> NoReturn:
-    """Ends the call with an error; raises what gRPC wants raised."""
+    """Ends the call with an error; raises what gRPC wants raised.
+
+    A status without headers before it is for proxies to judge: they try another instance, and eject this
+    one if it goes on. So only what is this instance's own fault is sent that way; what is wrong behind it is
+    wrong for every other instance too, and was tried again there already.
+    """
     status = to_status(error)
+    if status.code in _BLAMED and not (isinstance(error, Draining) and not error.from_peer):
+        # Of a stream that has begun they were sent before.
+        with contextlib.suppress(grpc.aio.UsageError):
+            await context.send_initial_metadata(())
     await context.abort(status.code, status.details or "", status.trailing_metadata or ())
 
 

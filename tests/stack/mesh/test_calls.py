@@ -6,8 +6,19 @@ import time
 import grpc
 
 from ops.local.pki import ensure_ca
+from services.runtime.errors import (
+    DeadlineExceeded,
+    Draining,
+    PeerUnavailable,
+    ReverieError,
+    StoreDown,
+    UnknownOutcome,
+)
 from tests.stack.mesh.table import ONCE, SECRET, STICKY, TELL
 from tests.stack.mesh.world import World, call, refusal
+
+EJECTED = "cluster.teller.outlier_detection.ejections_active"
+EJECTIONS = "cluster.teller.outlier_detection.ejections_enforced_total"
 
 
 async def test_a_call_travels_through_both_proxies_and_names_its_caller(world: World) -> None:
@@ -83,23 +94,65 @@ async def test_only_what_may_be_repeated_is_repeated(world: World) -> None:
         assert sum(teller.calls for teller in tellers) - before == 1
 
 
+async def test_what_fails_behind_every_instance_is_neither_repeated_nor_a_reason_to_eject(
+    world: World,
+) -> None:
+    async with world.visitor("teller", "a", 1), world.egress("asker-a-0") as channel:
+        await world.endpoints("asker-a-0", "teller", 3)
+        for failure in (StoreDown(), PeerUnavailable(), UnknownOutcome(), DeadlineExceeded()):
+            before = await _calls_and_ejections(world)
+            await _all_fail(world, channel, failure, calls=30)
+            calls, ejections = await _calls_and_ejections(world)
+            assert (calls, ejections) == (before[0] + 30, before[1])
+
+
+async def _all_fail(world: World, channel: grpc.aio.Channel, failure: ReverieError, calls: int) -> None:
+    tellers = [world.services[one.id] for one in world.topology.of("teller")]
+    for teller in tellers:
+        teller.failure = failure
+    try:
+        for _ in range(calls):
+            assert (await refusal(channel, TELL)).code() is failure.code
+    finally:
+        for teller in tellers:
+            teller.failure = None
+
+
+async def _calls_and_ejections(world: World) -> tuple[int, int]:
+    calls = sum(world.services[one.id].calls for one in world.topology.of("teller"))
+    return calls, await world.gauge("asker-a-0", EJECTIONS) or 0
+
+
+async def test_an_instance_that_drains_is_made_up_for_by_another(world: World) -> None:
+    teller = world.services["teller-a-0"]
+    teller.failure = Draining()
+    before = teller.calls
+    try:
+        async with world.egress("asker-a-0") as channel:
+            for _ in range(10):
+                assert (await call(channel, TELL))["instance"] == "teller-b-0"
+    finally:
+        teller.failure = None
+    assert teller.calls > before
+    await world.is_gauge("asker-a-0", EJECTED, 0)
+
+
 async def test_who_refuses_calls_is_ejected_but_not_who_answers_with_errors(world: World) -> None:
-    ejected = "cluster.teller.outlier_detection.ejections_active"
     code, limit = grpc.StatusCode, 5
     teller = world.services["teller-a-0"]
     async with world.visitor("teller", "a", 1), world.egress("asker-a-0") as channel:
         await world.endpoints("asker-a-0", "teller", 3)
         for status in (code.INTERNAL, code.UNKNOWN, code.UNAVAILABLE):
-            assert await world.gauge("asker-a-0", ejected) == 0
+            assert await world.gauge("asker-a-0", EJECTED) == 0
             teller.refusals = [status] * limit
             while teller.refusals:
                 await _any_outcome(channel)
-        assert await world.gauge("asker-a-0", ejected) == 1
+        assert await world.gauge("asker-a-0", EJECTED) == 1
         before = teller.calls
         for _ in range(20):
             await call(channel, TELL)
         assert teller.calls == before
-    await world.is_gauge("asker-a-0", ejected, 0)
+    await world.is_gauge("asker-a-0", EJECTED, 0)
 
 
 async def _any_outcome(channel: grpc.aio.Channel) -> None:

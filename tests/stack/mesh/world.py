@@ -25,7 +25,9 @@ from mesh.inspection import read
 from mesh.topology import Edge, Instance, Topology, dump
 from ops.local.pki import KeyPair, ensure_ca, ensure_jwt_keys, ensure_leaf
 from reverie.mesh.v1 import mesh_pb2, mesh_pb2_grpc
+from services.runtime.errors import ReverieError
 from services.runtime.health import Health, HealthService
+from services.runtime.interceptors import refuse
 
 ROOT = Path(__file__).parents[3]
 DEADLINE = 10.0
@@ -58,6 +60,8 @@ class FakeService(grpc.GenericRpcHandler):
         """The metadata of every call."""
         self.refusals: list[grpc.StatusCode] = []
         """Statuses for the next calls, in this order."""
+        self.failure: ReverieError | None = None
+        """What every call meets, as services tell it."""
         self.delay = 0.0
         self.thawed = asyncio.Event()
         """Cleared: it answers nothing, and no question about its health either, but keeps its connections."""
@@ -77,6 +81,8 @@ class FakeService(grpc.GenericRpcHandler):
             await asyncio.sleep(self.delay)
             if self.refusals:
                 await context.abort(self.refusals.pop(0), "as told")
+            if self.failure is not None:
+                await refuse(context, self.failure)
             return json.dumps({"instance": self.instance.id, "path": path, "metadata": metadata}).encode()
 
         return grpc.unary_unary_rpc_method_handler(answer)

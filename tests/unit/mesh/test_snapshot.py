@@ -170,7 +170,7 @@ def test_every_route_has_the_catalogs_limits_and_repeats_what_may_be_repeated(
                 assert set(route.route.retry_policy.retry_on.split(",")) == {
                     "connect-failure",
                     "refused-stream",
-                    "reset-before-request",
+                    "reset",
                     "unavailable",
                 }
 
@@ -245,6 +245,7 @@ def test_breakers_and_ejection_are_the_catalogs(snapshots: dict[str, Snapshot]) 
     assert threshold.retry_budget.budget_percent.value == breaker.retry_budget_percent
     assert cluster.outlier_detection.consecutive_gateway_failure == ejection.consecutive_failures
     assert cluster.outlier_detection.enforcing_consecutive_5xx == 0
+    assert cluster.outlier_detection.max_ejection_time == ejection.max_time
     assert cluster.outlier_detection.max_ejection_percent == ejection.max_percent
 
 

@@ -10,15 +10,18 @@ from services import catalog
 from services.catalog import Audience
 from services.runtime import principal
 from services.runtime.errors import (
+    DeadlineExceeded,
+    Draining,
     InternalError,
     MemoryExists,
     Overloaded,
     PeerUnavailable,
     ScopeMissing,
+    StoreDown,
     Unauthenticated,
     to_status,
 )
-from services.runtime.interceptors import Admission, CallNumbers, Entrance, Guard
+from services.runtime.interceptors import Admission, CallNumbers, Entrance, Guard, refuse
 from services.runtime.principal import Principal
 
 METHOD = "/a.B/C"
@@ -41,6 +44,13 @@ class Context:
     def __init__(self, *metadata: Any) -> None:
         self.metadata = metadata
         self.aborted: Any = None
+        self.has_headers = False
+        self.has_begun = False
+
+    async def send_initial_metadata(self, _metadata: Any) -> None:
+        if self.has_begun:
+            raise grpc.aio.UsageError
+        self.has_headers = True
 
     def invocation_metadata(self) -> Any:
         return self.metadata
@@ -70,8 +80,42 @@ def expected(error: Any) -> Any:
     return status.code, status.details, status.trailing_metadata
 
 
+def passed_on(error: Any) -> Any:
+    def made() -> Any:
+        failure = error()
+        failure.from_peer = True
+        return failure
+
+    return made
+
+
 async def answer(request: Any, _context: Any) -> Any:
     return request, principal.call()
+
+
+@pytest.mark.parametrize("error", [StoreDown, PeerUnavailable, DeadlineExceeded, passed_on(Draining)])
+async def test_what_is_not_the_instances_own_fault_is_sent_so_that_proxies_do_not_judge(error: Any) -> None:
+    context = Context()
+    with pytest.raises(grpc.aio.AbortError):
+        await refuse(context, error())  # type: ignore[arg-type]
+    assert context.has_headers
+    assert context.aborted == expected(error())
+
+
+@pytest.mark.parametrize("error", [Draining, MemoryExists])
+async def test_what_is_its_own_fault_or_nobodys_is_sent_in_one(error: Any) -> None:
+    context = Context()
+    with pytest.raises(grpc.aio.AbortError):
+        await refuse(context, error())  # type: ignore[arg-type]
+    assert not context.has_headers
+
+
+async def test_a_stream_that_has_begun_fails_as_it_should() -> None:
+    context = Context()
+    context.has_begun = True
+    with pytest.raises(grpc.aio.AbortError):
+        await refuse(context, StoreDown())  # type: ignore[arg-type]
+    assert context.aborted == expected(StoreDown())
 
 
 async def test_a_handler_knows_its_caller() -> None:
