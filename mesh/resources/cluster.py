@@ -1,5 +1,6 @@
 """Clusters: where a proxy sends calls, and how it guards itself there."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -51,6 +52,7 @@ _KEEPALIVE = KeepaliveSettings(interval=timedelta(seconds=5), timeout=timedelta(
 # call that a breaker lets through: by default five such answers would stop the connection for everybody.
 _STREAM_WINDOW = 128 * 1024
 _MOST_ROOM = 2**31 - 1
+_NO_LIMIT = 2**32 - 1
 _PANIC_PERCENT = 50.0
 # When an instance dies, all calls that it had fail at the same moment: more than a fifth of those under way.
 # Over this time they are few. It is also about how long a retry takes, so that the budget still bounds what
@@ -67,7 +69,10 @@ def name_for(callee: str, api: Api) -> str:
 
 
 def app(socket: Path, breaker: Breaker) -> Cluster:
-    """The service beside the proxy. It is never ejected: there is no other."""
+    """The service beside the proxy. It is never ejected: there is no other.
+
+    No breaker counts its calls: it does so itself, by API, and tells callers how long to wait.
+    """
     address = Address(pipe=Pipe(path=str(socket)))
     endpoint = LbEndpoint(endpoint=Endpoint(address=address))
     return Cluster(
@@ -79,7 +84,7 @@ def app(socket: Path, breaker: Breaker) -> Cluster:
         ),
         # No pings here: gRPC's servers take frequent ones for an attack and close the connection.
         typed_extension_protocol_options=_http2(breaker),
-        circuit_breakers=_breakers(breaker),
+        circuit_breakers=_breakers(replace(breaker, max_requests=_NO_LIMIT, max_pending=_NO_LIMIT)),
     )
 
 

@@ -83,7 +83,7 @@ def edge(name: str, address: str, port: int, own: Credentials, jwks: Path) -> Li
     manager.normalize_path = True
     manager.merge_slashes = True
     manager.access_log = [outcomes.failures()]
-    manager.local_reply_config = outcomes.refusals()
+    manager.local_reply_config = outcomes.refusals(edge=True)
     return _listener(name, _tcp(address, port), manager, TrafficDirection.INBOUND, tls.from_clients(own))
 
 
@@ -119,6 +119,7 @@ def _manager(
         max_request_headers_kb=_HEADER_KIB,
         request_headers_timeout=_HEADERS_TIMEOUT,
         stream_idle_timeout=_IDLE_STREAM,
+        local_reply_config=outcomes.refusals(edge=False),
         http_filters=[*guards, filters.grpc_stats(), filters.router()],
     )
 

@@ -37,8 +37,8 @@ SERVICE_CHOICE = "reverie-echo-to"
 
 _REPEATABLE_BODY = 1024 * 1024
 """Bytes of a request that a proxy keeps to repeat it; longer ones are for the caller to repeat."""
-# A reset is also what calls under way meet when the proxy that had them dies. "unavailable" is seen only where
-# no headers came first: so a service says that the fault is its own (services/runtime/interceptors.py).
+# A reset is also what calls under way meet when the proxy that had them dies. "unavailable" is seen only
+# where no headers came first: so a service says that the fault is its own (services/runtime/interceptors.py).
 _RETRY_ON = "connect-failure,refused-stream,reset,unavailable"
 _NOT_FOUND = 404
 """Envoy turns it into gRPC's UNIMPLEMENTED."""

@@ -2,12 +2,14 @@
 
 from datetime import timedelta
 
-from services.catalog import Api, Audience, Service, Table
+from services.catalog import Api, Audience, Breaker, Service, Table
 
 TELL = "test.v1.TellService"
 """Public, served by the teller, called by the asker."""
 STICKY = "test.v1.StickyService"
 """Internal, for the asker, by the value of `sticky-key`."""
+NARROW = "test.v1.NarrowService"
+"""Served by the hermit, to which only one call at a time is let through. Public."""
 SECRET = "test.v1.SecretService"
 """Internal, and nobody may call it."""
 ONCE = "test.v1.OnceService"
@@ -31,10 +33,17 @@ TABLE: Table = (
         ),
     ),
     Service(
+        name="hermit",
+        summary="is called by few at a time",
+        objective_p95=timedelta(milliseconds=50),
+        apis=(Api(NARROW, Audience.PUBLIC),),
+        breaker=Breaker(max_requests=1),
+    ),
+    Service(
         name="asker",
         summary="calls",
         objective_p95=timedelta(milliseconds=50),
         apis=(Api(ASK, Audience.PUBLIC), Api(BOTH, Audience.OPERATOR)),
-        calls=(TELL, ONCE, STICKY, BOTH),
+        calls=(TELL, ONCE, STICKY, BOTH, NARROW),
     ),
 )

@@ -1,5 +1,6 @@
 """Calls between services: who may make which, and what proxies do about failures."""
 
+import asyncio
 import contextlib
 import time
 
@@ -14,8 +15,8 @@ from services.runtime.errors import (
     StoreDown,
     UnknownOutcome,
 )
-from tests.stack.mesh.table import ONCE, SECRET, STICKY, TELL
-from tests.stack.mesh.world import World, call, refusal
+from tests.stack.mesh.table import NARROW, ONCE, SECRET, STICKY, TELL
+from tests.stack.mesh.world import World, call, eventually, refusal
 
 EJECTED = "cluster.teller.outlier_detection.ejections_active"
 EJECTIONS = "cluster.teller.outlier_detection.ejections_enforced_total"
@@ -135,6 +136,44 @@ async def test_an_instance_that_drains_is_made_up_for_by_another(world: World) -
         teller.failure = None
     assert teller.calls > before
     await world.is_gauge("asker-a-0", EJECTED, 0)
+
+
+async def test_a_full_breaker_is_no_failure_and_what_it_lets_through_goes_on(world: World) -> None:
+    hermit = world.services["hermit-a-0"]
+    before = hermit.calls
+    hermit.thawed.clear()
+    async with world.egress("asker-a-0") as channel:
+        first = asyncio.ensure_future(call(channel, NARROW))
+
+        async def under_way() -> bool:
+            return hermit.calls > before
+
+        await eventually(under_way, "the call that fills the breaker")
+        second = await refusal(channel, NARROW)
+        hermit.thawed.set()
+        assert second.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert second.details() == "too much is under way; nothing was done; try again"
+        assert (await first)["instance"] == "hermit-a-0"
+    assert hermit.calls == before + 1
+
+
+async def test_more_calls_than_one_breaker_lets_through_reach_an_instance(world: World) -> None:
+    """Each caller has a breaker; a service counts all of them together itself."""
+    hermit = world.services["hermit-a-0"]
+    before = hermit.calls
+    hermit.thawed.clear()
+    instance = hermit.instance
+    async with world.direct(instance, "asker") as channel:
+        calls = [asyncio.ensure_future(call(channel, NARROW)) for _ in range(4)]
+
+        async def under_way() -> bool:
+            return hermit.calls == before + 4
+
+        try:
+            await eventually(under_way, "every call at the hermit")
+        finally:
+            hermit.thawed.set()
+        await asyncio.gather(*calls)
 
 
 async def test_who_refuses_calls_is_ejected_but_not_who_answers_with_errors(world: World) -> None:
