@@ -32,6 +32,8 @@ def command(bootstrap_path: Path) -> list[str]:
     options = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warn"]
     # By default a line about a failed call is kept back for up to ten seconds.
     options += ["--file-flush-interval-msec", "1000"]
+    # By default few clients are told at first that a listener drains, and this one drains for seconds.
+    options += ["--drain-strategy", "immediate"]
     return [str(binary), "--config-path", str(bootstrap_path), *options]
 
 

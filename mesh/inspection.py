@@ -174,11 +174,11 @@ def _buckets(totals: Iterable[Mapping[str, Any]]) -> Iterator[Bucket]:
         yield Bucket(low, low + float(total["width"]), int(total["count"]))
 
 
-def read(admin_socket: Path, path: str) -> str:
-    """What a proxy's admin interface answers. Raises AdminError."""
+def read(admin_socket: Path, path: str, method: str = "GET") -> str:
+    """What a proxy's admin interface answers; it takes orders by POST. Raises AdminError."""
     connection = _UnixConnection(admin_socket)
     try:
-        connection.request("GET", path)
+        connection.request(method, path)
         response = connection.getresponse()
         body = response.read().decode()
     except (OSError, http.client.HTTPException) as error:

@@ -9,13 +9,14 @@ stores    postgres, valkey; migrate runs before storage
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 from mesh.bootstrap import bootstrap, command
 from mesh.topology import EDGE, Edge, Instance, Topology
 from ops.local import identity, probes
+from ops.local.draining import EdgeDrained
 from ops.local.embedders import Embedder
 from ops.local.home import Home, write_private
 from ops.local.ports import LOOPBACK, Wish
@@ -33,6 +34,8 @@ VALKEY = "valkey"
 MIGRATE = "migrate"
 PUBLIC_PORT = 8443
 OPERATOR_PORT = 8444
+EDGE_GRACE = timedelta(seconds=10)
+"""Half of it is for the calls under way when an edge is stopped."""
 DRAIN = timedelta(milliseconds=300)
 """How long a service takes calls after its health check fails. The mesh watches it, so proxies know in some
 10 ms."""
@@ -138,7 +141,13 @@ class Plan:
             found += [proxy, self._service(service(instance.service), instance)]
         everything = tuple(instance.id for instance in self._form.instances)
         found += [
-            self._proxy(edge.id, EDGE, edge.zone, edge.admin_socket, name=edge.id, outlived_by=everything)
+            replace(
+                self._proxy(edge.id, EDGE, edge.zone, edge.admin_socket),
+                name=edge.id,
+                outlived_by=everything,
+                drain=EdgeDrained(edge.admin_socket),
+                grace=EDGE_GRACE,
+            )
             for edge in self._form.edges
         ]
         return tuple(found)
@@ -198,15 +207,7 @@ class Plan:
             directory=self._home.instance(MESH_ID),
         )
 
-    def _proxy(
-        self,
-        node: str,
-        service: str,
-        zone: str,
-        admin_socket: Path,
-        name: str = "",
-        outlived_by: tuple[str, ...] = (),
-    ) -> ProcessSpec:
+    def _proxy(self, node: str, service: str, zone: str, admin_socket: Path) -> ProcessSpec:
         path = self._home.instance(node) / "bootstrap.json"
 
         def prepare() -> None:
@@ -214,12 +215,11 @@ class Plan:
             write_private(path, json.dumps(start, indent=2) + "\n")
 
         return ProcessSpec(
-            name=name or proxy_of(node),
+            name=proxy_of(node),
             argv=tuple(command(path)),
             prepare=prepare,
             probe=probes.EnvoyLive(admin_socket),
             depends_on=(MESH_ID,),
-            outlived_by=outlived_by,
             grace=timedelta(seconds=5),
             directory=self._home.instance(node),
         )

@@ -45,9 +45,11 @@ class ProcessSpec:
     """None: ready once it has ended with 0 (a one-shot)."""
     start_within: timedelta = timedelta(seconds=30)
     """Killed and counted as failed if it is not ready by then."""
+    drain: Callable[[], Awaitable[None]] | None = None
+    """Awaited before `stop_signal` is sent, for half of `grace` at most; what it raises is no hindrance."""
     stop_signal: signal.Signals = signal.SIGTERM
     grace: timedelta = timedelta(seconds=10)
-    """How long it may take to end after `stop_signal`; then it is killed."""
+    """How long it may take to drain and to end after `stop_signal`; then it is killed."""
     restart: RestartPolicy = RestartPolicy()
     directory: Path | None = None
     """Where it runs; None: where the supervisor does."""

@@ -1,6 +1,7 @@
 """Applies what `lifecycle.py` decides: makes processes, probes them, sends signals, waits for their end."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable
 from typing import Protocol
@@ -60,6 +61,7 @@ class Supervisor:
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._living: dict[str, Living] = {}
         self._condemned: set[str] = set()
+        self._draining: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self.state = lifecycle.initial(self._specs)
 
@@ -105,6 +107,8 @@ class Supervisor:
         for action in actions:
             match action:
                 case Spawn(name):
+                    # Here and not in its task, which may begin after somebody has condemned this life.
+                    self._condemned.discard(name)
                     self._lives[name] = asyncio.create_task(self._live(self._specs[name]))
                 case Send(name, number):
                     self._send(name, number)
@@ -113,15 +117,19 @@ class Supervisor:
         self._changed = asyncio.Event()
 
     def _send(self, name: str, number: signal.Signals) -> None:
-        if living := self._living.get(name):
-            living.send(number)
-        else:
+        living = self._living.get(name)
+        if living is None:
             # It is still being prepared: it will not be made.
             self._condemned.add(name)
+        elif number is signal.SIGKILL or self._specs[name].drain is None:
+            living.send(number)
+        else:
+            draining = asyncio.create_task(_drain(self._specs[name], living))
+            self._draining.add(draining)
+            draining.add_done_callback(self._draining.discard)
 
     async def _live(self, spec: ProcessSpec) -> None:
         """One life of a process, from its preparation to its end."""
-        self._condemned.discard(spec.name)
         try:
             if spec.prepare is not None:
                 await asyncio.to_thread(spec.prepare)
@@ -153,6 +161,15 @@ class Supervisor:
                 return
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def _drain(spec: ProcessSpec, living: Living) -> None:
+    """Stop a process once it has drained, or has had the time for it."""
+    assert spec.drain is not None
+    with contextlib.suppress(Exception):  # whatever hinders it: the stop is what counts
+        async with asyncio.timeout(spec.grace.total_seconds() / 2):
+            await spec.drain()
+    living.send(spec.stop_signal)
 
 
 async def _verdict(name: str, probe: Probe) -> Ready | Unfit | None:

@@ -9,12 +9,17 @@ from pathlib import Path
 
 import pytest
 
+import reverie_client
 from mesh.topology import load
 from ops.local import leftovers, record
+from ops.local.draining import active
 from ops.local.home import Home, HomeError, NotRunningError
+from ops.local.lifecycle import Phase
 from ops.local.operate import StartError
 from ops.local.plan import EDGE_ID, MESH_ID, POSTGRES, VALKEY, Options, instance_id, proxy_of
 from ops.local.platform import Platform
+from reverie_client.operator import Operator
+from reverie_client.retry import NO_RETRY
 from services.catalog import SERVICES
 from tests.stack.platform.waiting import until
 
@@ -104,6 +109,36 @@ async def test_a_service_that_was_stopped_stays_so_until_it_is_started(platform:
     assert [one.id for one in status.instances if not one.healthy] == [name]
     await platform.start_process(name)
     await platform.wait_healthy()
+
+
+async def test_an_edge_that_is_stopped_lets_calls_under_way_end(platform: Platform) -> None:
+    await platform.wait_healthy()
+    edge = load(platform.home.topology).edges[0]
+    stopping = None
+    async with reverie_client.connect(
+        platform.endpoint.operator,
+        token=platform.token(scopes=("operator",)),
+        ca=platform.endpoint.ca,
+        retry=NO_RETRY,
+    ) as reverie:
+        platform.freeze(instance_id("storage"))
+        try:
+            call = asyncio.create_task(Operator(reverie).echo(response_size=7, to="storage"))
+            await until(lambda: active(edge.admin_socket) == 1)
+            stopping = asyncio.create_task(platform.stop_process(EDGE_ID))
+            await until(lambda: phase(platform, EDGE_ID) is Phase.STOPPING)
+        finally:
+            platform.thaw(instance_id("storage"))
+        assert await call == bytes(7)
+        await stopping
+    await platform.start_process(EDGE_ID)
+    await platform.wait_healthy()
+
+
+def phase(platform: Platform, name: str) -> Phase:
+    found = record.load(platform.home.state)
+    assert found is not None
+    return found.processes[name].phase
 
 
 async def test_a_second_start_of_the_same_home_is_refused_and_harms_nothing(platform: Platform) -> None:

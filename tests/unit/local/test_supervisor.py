@@ -23,6 +23,47 @@ class Obedient:
         return 0
 
 
+async def test_a_process_is_told_to_end_once_it_has_drained_or_failed_to() -> None:
+    for failure in (None, OSError("it can't be asked")):
+        drained = asyncio.Event()
+        made: list[Obedient] = []
+
+        async def drain(failure: OSError | None = failure, drained: asyncio.Event = drained) -> None:
+            await drained.wait()
+            if failure:
+                raise failure
+
+        def spawn(spec: ProcessSpec, made: list[Obedient] = made) -> Obedient:
+            made.append(Obedient(spec))
+            return made[-1]
+
+        async def is_ready() -> bool:
+            return True
+
+        spec = ProcessSpec("edge", ("edge",), probe=is_ready, drain=drain)
+        supervisor = Supervisor((spec,), spawn, lambda _: None)
+        async with asyncio.timeout(5):
+            running = asyncio.create_task(supervisor.run())
+            await supervisor.until(lambda state: state["edge"].phase is Phase.READY)
+            supervisor.stop()
+            await supervisor.until(lambda state: state["edge"].phase is Phase.STOPPING)
+            assert made[0].signals == []
+            drained.set()
+            await running
+        assert made[0].signals == [signal.SIGTERM]
+
+
+async def test_what_is_to_stop_before_it_was_made_is_not_made() -> None:
+    def spawn(spec: ProcessSpec) -> Obedient:
+        raise AssertionError(f"{spec.name} was made")
+
+    supervisor = Supervisor((spec(Deaf()),), spawn, lambda _: None)
+    supervisor.stop()
+    async with asyncio.timeout(5):
+        await supervisor.run()
+    assert supervisor.state["service"].phase is Phase.STOPPED
+
+
 class Deaf:
     """A probe that loses its cancellation, and whose process is ready by then."""
 

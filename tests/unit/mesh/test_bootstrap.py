@@ -32,4 +32,5 @@ def test_many_of_them_can_run_on_one_machine() -> None:
         *("--config-path", "/run/bootstrap.json"),
         *("--disable-hot-restart", "--concurrency", "1", "--log-level", "warn"),
         *("--file-flush-interval-msec", "1000"),
+        *("--drain-strategy", "immediate"),
     ]
