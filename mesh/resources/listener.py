@@ -14,6 +14,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     TransportSocket,
 )
 from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Listener
+from envoy_data_plane.envoy.extensions.filters.network.connection_limit.v3 import ConnectionLimit
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     HttpConnectionManager,
     HttpConnectionManagerCodecType,
@@ -26,6 +27,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Any
 
+from mesh.bootstrap import MAX_CONNECTIONS
 from mesh.resources import filters, outcomes, tls
 from mesh.resources.cluster import from_ads
 from mesh.resources.tls import Credentials
@@ -45,6 +47,9 @@ _CLIENT_STREAMS = 256
 _PEER_STREAMS = 1024
 _HEADER_KIB = 32
 """As in services/runtime/client.py: a JWT, a token, and the like."""
+_OPERATORS_CONNECTIONS = 256
+"""What applications leave of a proxy's connections: a crowd of them does not keep operators out."""
+_HANDSHAKE_TIMEOUT = timedelta(seconds=10)
 _HEADERS_TIMEOUT = timedelta(seconds=10)
 _IDLE_STREAM = timedelta(minutes=5)
 _IDLE_CONNECTION = timedelta(minutes=15)
@@ -84,7 +89,15 @@ def edge(name: str, address: str, port: int, own: Credentials, jwks: Path) -> Li
     manager.merge_slashes = True
     manager.access_log = [outcomes.failures()]
     manager.local_reply_config = outcomes.refusals(edge=True)
-    return _listener(name, _tcp(address, port), manager, TrafficDirection.INBOUND, tls.from_clients(own))
+    listener = _listener(name, _tcp(address, port), manager, TrafficDirection.INBOUND, tls.from_clients(own))
+    if name == PUBLIC:
+        listener.filter_chains[0].filters.insert(0, _connection_limit())
+    return listener
+
+
+def _connection_limit() -> Filter:
+    limit = ConnectionLimit(stat_prefix=PUBLIC, max_connections=MAX_CONNECTIONS - _OPERATORS_CONNECTIONS)
+    return Filter(name="connection_limit", typed_config=Any.pack(limit))
 
 
 def _listener(
@@ -95,7 +108,10 @@ def _listener(
     transport_socket: TransportSocket | None,
 ) -> Listener:
     chain = FilterChain(filters=[Filter(name="http", typed_config=Any.pack(manager))])
-    chain.transport_socket = transport_socket
+    if transport_socket is not None:
+        chain.transport_socket = transport_socket
+        # Else who connects and says nothing holds one of the proxy's connections for ever.
+        chain.transport_socket_connect_timeout = _HANDSHAKE_TIMEOUT
     return Listener(
         name=name,
         address=address,

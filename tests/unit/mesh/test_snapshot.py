@@ -11,6 +11,7 @@ from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
 from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.config.route.v3 import Route, RouteConfiguration
 from envoy_data_plane.envoy.extensions.filters.http.rbac.v3 import RbacPerRoute
+from envoy_data_plane.envoy.extensions.filters.network.connection_limit.v3 import ConnectionLimit
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
     DownstreamTlsContext,
     TlsParametersTlsProtocol,
@@ -18,6 +19,7 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
 )
 from envoy_data_plane.envoy.service.discovery.v3 import Resource as Envelope
 
+from mesh.bootstrap import MAX_CONNECTIONS
 from mesh.resources.endpoint import Condition
 from mesh.resources.filters import RBAC
 from mesh.snapshot import Builder
@@ -215,6 +217,24 @@ def _checked(context: UpstreamTlsContext | DownstreamTlsContext) -> list[str]:
     assert common.validation_context is not None
     matchers = [san.matcher for san in common.validation_context.match_typed_subject_alt_names]
     return [str(matcher.exact or matcher.prefix) for matcher in matchers if matcher is not None]
+
+
+def test_who_connects_and_says_nothing_is_cut_off(snapshots: dict[str, Snapshot]) -> None:
+    for node, name in (("edge-a-0", "public"), ("edge-a-0", "operator"), ("storage-a-0", "inbound")):
+        (chain,) = unpack(snapshots[node], LISTENER, name).filter_chains
+        assert timedelta(0) < chain.transport_socket_connect_timeout <= timedelta(seconds=10)
+
+
+def test_applications_leave_connections_to_operators(snapshots: dict[str, Snapshot]) -> None:
+    guards = {}
+    for name in ("public", "operator"):
+        (chain,) = unpack(snapshots["edge-a-0"], LISTENER, name).filter_chains
+        guards[name] = [one.typed_config.unpack() for one in chain.filters[:-1]]
+    (limit,) = guards["public"]
+    assert isinstance(limit, ConnectionLimit)
+    assert limit.max_connections is not None
+    assert 0 < limit.max_connections < MAX_CONNECTIONS
+    assert guards["operator"] == []
 
 
 def test_searches_are_balanced_by_owner_and_all_else_by_load(snapshots: dict[str, Snapshot]) -> None:
