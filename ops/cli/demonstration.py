@@ -150,9 +150,9 @@ def _show_answer(console: Console, answer: Answer) -> None:
     console.print(Text.assemble((answer.question, "bold"), (f"  {answer.milliseconds:.0f} ms", printing.DIM)))
     table = _table()
     for best in answer.hits[:1]:
-        why = printing.reasons(best.explanation) if best.explanation else ""
+        why = printing.reasons(best.explanation, _width(console)) if best.explanation else ""
         table.add_row(printing.when(best.memory), _whole(best))
-        table.add_row(_WHY, Text(printing.shortened(why, _width(console)), printing.DIM))
+        table.add_row(_WHY, Text(why, printing.DIM))
     for other in answer.hits[1:]:
         short = _in_short(console, other.memory, lines=2, about=_words(other))
         table.add_row(Text(printing.when(other.memory), printing.DIM), Text(short, printing.DIM))

@@ -91,8 +91,8 @@ def shortened(text: str, length: int) -> str:
     return cut.rstrip(",;:.- ") + "…"
 
 
-def reasons(why: Explanation) -> str:
-    """Why a hit is there, in a line: what adds to its score, most first."""
+def reasons(why: Explanation, room: int | None = None) -> str:
+    """Why a hit is there, in a line: what adds to its score, most first, and as much as there is room for."""
     words = f"words ({', '.join(why.matched_words)})" if why.matched_words else "words"
     parts = {
         words: why.words_score,
@@ -102,7 +102,11 @@ def reasons(why: Explanation) -> str:
         "a question itself": why.prior_score,
     }
     ordered = sorted(parts.items(), key=lambda part: -abs(part[1]))
-    return " ".join(f"{score:+.1f} {name}" for name, score in ordered if abs(score) >= 0.05)
+    told = [f"{score:+.1f} {name}" for name, score in ordered if abs(score) >= 0.05]
+    while room is not None and len(told) > 1 and len(" ".join(told)) > room:
+        told.pop()
+    line = " ".join(told)
+    return line if room is None else shortened(line, room)
 
 
 def _hit_text(hit: Hit, *, full: bool) -> Text:

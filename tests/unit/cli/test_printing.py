@@ -68,6 +68,21 @@ def test_hits_show_rank_neighbours_and_reasons(capsys: pytest.CaptureFixture[str
     assert "question" not in shown
 
 
+@pytest.mark.parametrize(
+    ("room", "told"),
+    [
+        (None, "+8.1 words (ring) +6.1 meaning"),
+        (30, "+8.1 words (ring) +6.1 meaning"),
+        (29, "+8.1 words (ring)"),
+        (14, "+8.1 words…"),
+    ],
+)
+def test_reasons_are_left_out_whole_where_there_is_no_room(room: int | None, told: str) -> None:
+    explanation = hit().explanation
+    assert explanation is not None
+    assert printing.reasons(explanation, room) == told
+
+
 def test_everything_about_a_memory_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     printing.print_memory(RING)
     shown = " ".join(capsys.readouterr().out.split())
