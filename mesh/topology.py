@@ -8,11 +8,12 @@ here looks at the machine.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from services.runtime import files
 
 TRUST_DOMAIN = "reverie.local"
 EDGE = "edge"
@@ -112,10 +113,7 @@ def _claims(topology: Topology) -> list[tuple[str, str]]:
 
 def dump(topology: Topology, path: Path) -> None:
     """Write the file in one step: a reader sees the old one or the new one, never a part."""
-    text = json.dumps(asdict(topology), indent=2, default=str) + "\n"
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+    files.replace(path, json.dumps(asdict(topology), indent=2, default=str) + "\n")
 
 
 def load(path: Path) -> Topology:

@@ -37,12 +37,12 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any
 
+from services.runtime.principal import AUDIENCE, ISSUER
+
 RBAC = "rbac"
 """The name by which routes say who may pass."""
 REQUEST_ID = "x-reverie-request-id"
 RECEIVED_AT = "x-reverie-received-at"
-ISSUER = "reverie"
-AUDIENCE = "reverie"
 
 _CLOCK_SKEW = timedelta(seconds=10)
 _REMEMBERED_JWTS = 1000

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from services.runtime import files
+
 SOCKET_BYTES = 107
 """What a Unix socket's path may have on Linux (`sun_path` less its final zero)."""
 ROOM_FOR_SOCKETS = 36
@@ -169,7 +171,7 @@ class Home:
         if endpoint is None:
             path.unlink(missing_ok=True)
         else:
-            write_private(path, json.dumps(endpoint.as_json(), indent=2) + "\n")
+            files.replace(path, json.dumps(endpoint.as_json(), indent=2) + "\n")
 
     def is_locked(self) -> bool:
         """Whether a supervisor runs."""
@@ -221,7 +223,7 @@ class Home:
             return
         if any(entry.name != "supervisor.lock" for entry in self.root.iterdir()):
             raise HomeError(f"{self.root} is not empty and is no home of Reverie: name another with --home")
-        write_private(path, json.dumps({"format": _FORMAT, "tenant": str(uuid4())}) + "\n")
+        files.replace(path, json.dumps({"format": _FORMAT, "tenant": str(uuid4())}) + "\n")
 
     def _description(self) -> dict[str, Any]:
         path = self.root / "home.json"
@@ -252,14 +254,6 @@ class Home:
 def fits(run: Path) -> bool:
     """Whether every socket below this run directory has a path that the kernel takes."""
     return len(os.fsencode(run)) + ROOM_FOR_SOCKETS <= SOCKET_BYTES
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step, readable by its owner alone."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    fresh.replace(path)
 
 
 def _make_private(directory: Path) -> None:

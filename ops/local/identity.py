@@ -7,14 +7,13 @@ from pathlib import Path
 from uuid import UUID
 
 from ops.local import pki
-from ops.local.home import Home, HomeError, NotRunningError, write_private
+from ops.local.home import Home, HomeError, NotRunningError
+from services.runtime import files, principal
 from services.runtime.clock import WallClock, utc_now
 from services.runtime.names import is_user
 
-ISSUER = "reverie"
-AUDIENCE = "reverie"
-ANY_USER = "users:*"
-OPERATOR = "operator"
+ANY_USER = principal.ALL_USERS
+OPERATOR = principal.OPERATOR
 SCOPES = (ANY_USER, OPERATOR)
 DEFAULT_TTL = timedelta(hours=12)
 LONGEST_TTL = timedelta(days=366)
@@ -32,7 +31,7 @@ def ensure(home: Home) -> pki.JwtKeys:
     directory.mkdir(mode=0o700, exist_ok=True)
     if not any(directory.glob("*.key")):
         path = directory / "0001.key"
-        write_private(path, secrets.token_hex(_KEY_BYTES) + "\n")
+        files.replace(path, secrets.token_hex(_KEY_BYTES) + "\n")
     return pki.ensure_jwt_keys(home.secrets)
 
 
@@ -66,12 +65,14 @@ def issue_token(
     keys = pki.ensure_jwt_keys(home.secrets)
     issued = now()
     claims = {
-        "iss": ISSUER,
-        "aud": AUDIENCE,
+        "iss": principal.ISSUER,
+        "aud": principal.AUDIENCE,
         "iat": int(issued.timestamp()),
         "exp": int((issued + ttl).timestamp()),
         "tenant": str(tenant),
         "scope": " ".join(sorted(scopes)),
         **({"user": user} if user is not None else {}),
     }
-    return jwt.encode(claims, keys.key.read_bytes(), algorithm="ES256", headers={"kid": keys.key_id})
+    return jwt.encode(
+        claims, keys.key.read_bytes(), algorithm=principal.ALGORITHM, headers={"kid": keys.key_id}
+    )

@@ -13,7 +13,6 @@ import base64
 import hashlib
 import ipaddress
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mesh import topology
+from services.runtime import files
 from services.runtime.clock import WallClock, utc_now
 
 CA_LIFE = timedelta(days=3650)
@@ -237,10 +237,5 @@ def _store(pair: KeyPair, certificate: x509.Certificate, key: ec.EllipticCurvePr
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    """Replace a file in one step; it never exists with wider rights than `mode`."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-    fresh.replace(path)
+    files.replace(path, content, mode=mode)

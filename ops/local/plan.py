@@ -18,13 +18,14 @@ from mesh.topology import EDGE, Edge, Instance, Topology
 from ops.local import identity, probes
 from ops.local.draining import EdgeDrained
 from ops.local.embedders import Embedder
-from ops.local.home import Home, write_private
+from ops.local.home import Home
 from ops.local.ports import LOOPBACK, Wish
 from ops.local.postgres import DATABASE, Postgres
 from ops.local.postgres import STOP_SIGNAL as POSTGRES_STOP_SIGNAL
 from ops.local.process import ProcessSpec, RestartPolicy
 from ops.local.valkey import Valkey
 from services.catalog import SERVICES, Service, Store, callees, service
+from services.runtime import files
 
 ZONE = "a"
 MESH_ID = f"mesh-{ZONE}-0"
@@ -212,7 +213,7 @@ class Plan:
 
         def prepare() -> None:
             start = bootstrap(node, service, zone, admin_socket, self._mesh_socket)
-            write_private(path, json.dumps(start, indent=2) + "\n")
+            files.replace(path, json.dumps(start, indent=2) + "\n")
 
         return ProcessSpec(
             name=proxy_of(node),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.local.home import write_private
+from services.runtime import files
 
 LOOPBACK = "127.0.0.1"
 SPAN = range(18_000, 32_000)
@@ -146,7 +146,7 @@ def reserved(wishes: Iterable[Wish], path: Path) -> Iterator[dict[str, int]]:
     try:
         chosen = choose(wishes, kept(path), reservation.take, start_of(path.parent))
         reservation.keep_only(chosen.values())
-        write_private(path, json.dumps(chosen, indent=2) + "\n")
+        files.replace(path, json.dumps(chosen, indent=2) + "\n")
         yield chosen
     finally:
         reservation.close()

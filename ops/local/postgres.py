@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ops.local import userns
+from services.runtime import files
 
 if TYPE_CHECKING:
     import asyncpg
@@ -124,8 +125,8 @@ class Postgres:
             self._initialise()
         settings = {**SETTINGS, "unix_socket_directories": f"'{self._socket}'"}
         lines = [f"{name} = {value}\n" for name, value in settings.items()]
-        _write(self._data / "postgresql.conf", "".join(lines))
-        _write(self._data / "pg_hba.conf", "local all all scram-sha-256\n")
+        files.replace(self._data / "postgresql.conf", "".join(lines), durable=True)
+        files.replace(self._data / "pg_hba.conf", "local all all scram-sha-256\n", durable=True)
 
     def command(self) -> list[str]:
         """The program and its arguments. The process that calls this must be the one that starts it."""
@@ -199,20 +200,7 @@ class Postgres:
 
 def _ensure_password(path: Path) -> None:
     if not path.exists() or not path.read_text(encoding="ascii").strip():
-        _write(path, secrets.token_urlsafe(24) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    """Replaces a file, readable by its owner alone, whole or not at all."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(
-        os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
-    ) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+        files.replace(path, secrets.token_urlsafe(24) + "\n", durable=True)
 
 
 async def _ensure_roles(connection: "asyncpg.Connection[asyncpg.Record]", passwords: dict[str, str]) -> None:

@@ -11,9 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ops.local.home import write_private
 from ops.local.lifecycle import ALIVE, Phase
 from ops.local.procfs import ProcessId
+from services.runtime import files
 
 
 class Stage(StrEnum):
@@ -69,7 +69,7 @@ def changed(record: Record, **fields: Any) -> Record:
 
 def dump(record: Record, path: Path) -> None:
     """Write it in one step."""
-    write_private(path, json.dumps(asdict(record), indent=1) + "\n")
+    files.replace(path, json.dumps(asdict(record), indent=1) + "\n")
 
 
 def load(path: Path) -> Record | None:

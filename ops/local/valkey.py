@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ops.local import userns
+from ops.local.home import SOCKET_BYTES
+from services.runtime import files
 
 BINARY = "REVERIE_VALKEY_BIN"
 """Environment variable that names another `valkey-server`."""
-
-MAX_SOCKET_PATH = 107
-"""Bytes that a Unix socket's path may have on Linux (`sun_path` less its final zero)."""
 
 SLOTS = 16_384
 
@@ -63,17 +62,17 @@ class Valkey:
         Call it before every start: it chooses the port of the cluster bus. Raises ValueError for a socket
         path that is too long, ValkeyMissingError when there is no server.
         """
-        if len(os.fsencode(self.socket_path)) > MAX_SOCKET_PATH:
+        if len(os.fsencode(self.socket_path)) > SOCKET_BYTES:
             raise ValueError(
-                f"{self.socket_path} is longer than the {MAX_SOCKET_PATH} bytes that a Unix socket's path"
+                f"{self.socket_path} is longer than the {SOCKET_BYTES} bytes that a Unix socket's path"
                 " may have: choose a shorter home"
             )
         find_server(os.environ)
         for directory in (self.data_dir, self.socket_path.parent, self.password_file.parent):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.password_file.exists():
-            _write_private(self.password_file, secrets.token_urlsafe(32))
-        _write_private(self._config_file, self._config())
+            files.replace(self.password_file, secrets.token_urlsafe(32))
+        files.replace(self._config_file, self._config())
 
     def command(self) -> list[str]:
         """Return what to execute. It must be started by the process that calls this, and ends with it."""
@@ -201,11 +200,3 @@ def _free_port() -> int:
 def _quoted(path: Path) -> str:
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read, whole or not at all."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    scratch.replace(path)

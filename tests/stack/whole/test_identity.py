@@ -20,6 +20,7 @@ from ops.local.platform import Platform
 from reverie.storage.v1 import admin_pb2, read_pb2
 from reverie_client import Ids, methods
 from services.catalog import SERVICES, Audience
+from services.runtime import principal
 from tests.stack.whole import calls
 from tests.stack.whole.wire import Metadata, Wire, bearer, said
 
@@ -45,8 +46,8 @@ def signed(platform: Platform, user: str, key: Any = None, algorithm: str = "ES2
     keys = pki.ensure_jwt_keys(platform.home.secrets)
     now = int(time.time())
     claims = {
-        "iss": identity.ISSUER,
-        "aud": identity.AUDIENCE,
+        "iss": principal.ISSUER,
+        "aud": principal.AUDIENCE,
         "iat": now,
         "exp": now + 600,
         "tenant": str(platform.endpoint.tenant),
