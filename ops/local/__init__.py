@@ -13,8 +13,8 @@ Inside the supervisor's process (`__main__`, or `reverie up` itself), from the o
     spawn       makes a process that ends with its supervisor; `leftovers` ends what outlived one all the same
 
 What runs
-    plan        the processes of a home, from the catalog; `process` is what one is, `probes` when it is ready,
-                `draining` how an edge stops
+    plan        the processes of a home, from the catalog, with `embedders` for a choice; `process` is what
+                one is, `probes` tell when it is ready, `draining` how an edge stops
     postgres    the stores, with `valkey`; `userns` runs them as a user that is not root
     pki         the development authority, certificates, the key of tokens
     procfs      what the kernel says of processes
