@@ -40,7 +40,7 @@ def test_a_missed_goal_is_said_to_be_missed(tmp_path: Path) -> None:
 def test_a_bench_run_again_replaces_its_own_record_alone(tmp_path: Path) -> None:
     report.publish([record("ingest", 1.0), record("read", 2.0)], tmp_path)
     page = report.publish([record("ingest", 7.0)], tmp_path).read_text()
-    assert page.count("## ") == 2
+    assert page.count("\n## ") == 2
     assert "| 7 |" in page
     assert "| 2 |" in page
 
