@@ -81,7 +81,8 @@ class Builder:
                 called[row.name] = (*called.get(row.name, ()), api)
         clusters, endpoints = self._callees(called, own, topology, conditions)
         endpoints.append(self._peers(topology.edges))
-        listeners, routes = [], []
+        clusters.append(self._resource(cluster.health, edge.health_socket))
+        listeners, routes = [self._resource(listener.health, edge.health_socket)], []
         ports = {listener.PUBLIC: edge.public_port, listener.OPERATOR: edge.operator_port}
         for name, audiences in _EDGE_LISTENERS.items():
             routes.append(self._resource(route.edge, name, self._table, audiences))

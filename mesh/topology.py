@@ -69,6 +69,11 @@ class Edge:
     """PEM with the names that clients use and the SPIFFE id of the edge: it proves itself to both sides."""
     key: Path
 
+    @property
+    def health_socket(self) -> Path:
+        """Where it answers itself that it is there."""
+        return self.admin_socket.with_name("health.sock")
+
 
 @dataclass(frozen=True, slots=True)
 class Topology:

@@ -44,6 +44,8 @@ from services.catalog import Api, Breaker, Ejection, Service
 
 APP = "app"
 """The cluster of a sidecar's own service."""
+HEALTH = "health"
+"""The cluster of an edge's own listener of that name."""
 
 _CONNECT_TIMEOUT = timedelta(seconds=1)
 # A peer that froze or was cut off is noticed by its missing pong; the kernel would take minutes.
@@ -73,19 +75,16 @@ def app(socket: Path, breaker: Breaker) -> Cluster:
 
     No breaker counts its calls: it does so itself, by API, and tells callers how long to wait.
     """
-    address = Address(pipe=Pipe(path=str(socket)))
-    endpoint = LbEndpoint(endpoint=Endpoint(address=address))
-    return Cluster(
-        name=APP,
-        type=ClusterDiscoveryType.STATIC,
-        connect_timeout=_CONNECT_TIMEOUT,
-        load_assignment=ClusterLoadAssignment(
-            cluster_name=APP, endpoints=[LocalityLbEndpoints(lb_endpoints=[endpoint])]
-        ),
-        # No pings here: gRPC's servers take frequent ones for an attack and close the connection.
-        typed_extension_protocol_options=_http2(breaker),
-        circuit_breakers=_breakers(replace(breaker, max_requests=_NO_LIMIT, max_pending=_NO_LIMIT)),
-    )
+    cluster = _at(APP, socket)
+    # No pings here: gRPC's servers take frequent ones for an attack and close the connection.
+    cluster.typed_extension_protocol_options = _http2(breaker)
+    cluster.circuit_breakers = _breakers(replace(breaker, max_requests=_NO_LIMIT, max_pending=_NO_LIMIT))
+    return cluster
+
+
+def health(socket: Path) -> Cluster:
+    """The edge itself: where it answers that it is there."""
+    return _at(HEALTH, socket)
 
 
 def callee(row: Service, own: Credentials, *, affine: bool) -> Cluster:
@@ -109,6 +108,18 @@ def callee(row: Service, own: Credentials, *, affine: bool) -> Cluster:
         # The default of 1024 points costs memory in every proxy, and we have a handful of endpoints.
         cluster.ring_hash_lb_config = ClusterRingHashLbConfig(minimum_ring_size=_RING_SIZE)
     return cluster
+
+
+def _at(name: str, socket: Path) -> Cluster:
+    endpoint = LbEndpoint(endpoint=Endpoint(address=Address(pipe=Pipe(path=str(socket)))))
+    return Cluster(
+        name=name,
+        type=ClusterDiscoveryType.STATIC,
+        connect_timeout=_CONNECT_TIMEOUT,
+        load_assignment=ClusterLoadAssignment(
+            cluster_name=name, endpoints=[LocalityLbEndpoints(lb_endpoints=[endpoint])]
+        ),
+    )
 
 
 def from_ads() -> ConfigSource:

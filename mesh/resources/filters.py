@@ -22,6 +22,12 @@ from envoy_data_plane.envoy.config.rbac.v3 import (
 )
 from envoy_data_plane.envoy.config.rbac.v3 import Rbac as Rules
 from envoy_data_plane.envoy.config.route.v3 import RouteMatch
+from envoy_data_plane.envoy.extensions.filters.http.grpc_http1_reverse_bridge.v3 import (
+    FilterConfig as FrameConfig,
+)
+from envoy_data_plane.envoy.extensions.filters.http.grpc_http1_reverse_bridge.v3 import (
+    FilterConfigPerRoute as FrameConfigPerRoute,
+)
 from envoy_data_plane.envoy.extensions.filters.http.grpc_stats.v3 import FilterConfig
 from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import HeaderMutation, Mutations
 from envoy_data_plane.envoy.extensions.filters.http.jwt_authn.v3 import (
@@ -41,6 +47,11 @@ from services.runtime.principal import AUDIENCE, ISSUER
 
 RBAC = "rbac"
 """The name by which routes say who may pass."""
+BRIDGE = "bridge"
+"""The name by which routes say whether they are bridged."""
+HEALTH = "/grpc.health.v1.Health/"
+MESSAGE = "application/x-protobuf"
+"""The content type of a message without gRPC around it."""
 REQUEST_ID = "x-reverie-request-id"
 RECEIVED_AT = "x-reverie-received-at"
 
@@ -70,7 +81,10 @@ def allow(identities: Iterable[str]) -> dict[str, Any]:
 
 
 def jwt(jwks: Path) -> HttpFilter:
-    """Wants a valid JWT of every request, and sends it on: services look again."""
+    """Wants a valid JWT of every request, and sends it on: services look again.
+
+    Not of questions about health: balancers have none.
+    """
     provider = JwtProvider(
         issuer=ISSUER,
         audiences=[AUDIENCE],
@@ -82,7 +96,8 @@ def jwt(jwks: Path) -> HttpFilter:
         jwt_cache_config=JwtCacheConfig(jwt_cache_size=_REMEMBERED_JWTS),
     )
     everything = RequirementRule(match=RouteMatch(prefix="/"), requires=JwtRequirement(provider_name=ISSUER))
-    return _filter("jwt", JwtAuthentication(providers={ISSUER: provider}, rules=[everything]))
+    health = RequirementRule(match=RouteMatch(prefix=HEALTH))
+    return _filter("jwt", JwtAuthentication(providers={ISSUER: provider}, rules=[health, everything]))
 
 
 def stamp() -> HttpFilter:
@@ -98,6 +113,16 @@ def stamp() -> HttpFilter:
         _with(RECEIVED_AT, "%START_TIME(%s%3f)%"),
     ]
     return _filter("stamp", HeaderMutation(mutations=Mutations(request_mutations=mutations)))
+
+
+def bridge() -> HttpFilter:
+    """Makes a gRPC answer of a bare message, on routes that say so by `bridged`."""
+    return _filter(BRIDGE, FrameConfig(content_type=MESSAGE, withhold_grpc_frames=True))
+
+
+def bridged(*, on: bool) -> dict[str, Any]:
+    """Whether routes are bridged."""
+    return {BRIDGE: Any.pack(FrameConfigPerRoute(disabled=not on))}
 
 
 def grpc_stats() -> HttpFilter:

@@ -28,7 +28,7 @@ from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Any
 
 from mesh.bootstrap import MAX_CONNECTIONS
-from mesh.resources import filters, outcomes, tls
+from mesh.resources import filters, outcomes, route, tls
 from mesh.resources.cluster import from_ads
 from mesh.resources.tls import Credentials
 
@@ -36,6 +36,7 @@ INBOUND = "inbound"
 OUTBOUND = "outbound"
 PUBLIC = "public"
 OPERATOR = "operator"
+HEALTH = "health"
 EDGE_STATS = "edge"
 """The prefix of the counters of both of an edge's listeners."""
 
@@ -78,7 +79,7 @@ def outbound(socket: Path) -> Listener:
 def edge(name: str, address: str, port: int, own: Credentials, jwks: Path) -> Listener:
     """From applications or operators, by TLS and with a JWT. `name` is also that of its routes."""
     http2 = _http2(_CLIENT_STREAMS, ping=True)
-    manager = _manager(EDGE_STATS, name, http2, filters.jwt(jwks), filters.stamp())
+    manager = _manager(EDGE_STATS, name, http2, filters.jwt(jwks), filters.stamp(), filters.bridge())
     # HTTP/1 is let in so that who comes with it is told what is wrong.
     manager.codec_type = HttpConnectionManagerCodecType.AUTO
     manager.common_http_protocol_options = _connections()
@@ -93,6 +94,15 @@ def edge(name: str, address: str, port: int, own: Credentials, jwks: Path) -> Li
     if name == PUBLIC:
         listener.filter_chains[0].filters.insert(0, _connection_limit())
     return listener
+
+
+def health(socket: Path) -> Listener:
+    """From the edge itself, by a Unix socket: it answers that it serves."""
+    manager = HttpConnectionManager(
+        stat_prefix=HEALTH, route_config=route.health(), http_filters=[filters.router()]
+    )
+    address = Address(pipe=Pipe(path=str(socket), mode=_OWNER_ONLY))
+    return _listener(HEALTH, address, manager, TrafficDirection.INBOUND, None)
 
 
 def _connection_limit() -> Filter:

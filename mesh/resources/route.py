@@ -6,7 +6,12 @@ A gRPC call's path is `/{API}/{method}`. Whatever is not listed is answered with
 from collections.abc import Iterator
 from datetime import timedelta
 
-from envoy_data_plane.envoy.config.core.v3 import DataSource
+from envoy_data_plane.envoy.config.core.v3 import (
+    DataSource,
+    HeaderValue,
+    HeaderValueOption,
+    HeaderValueOptionHeaderAppendAction,
+)
 from envoy_data_plane.envoy.config.route.v3 import (
     DirectResponseAction,
     HeaderMatcher,
@@ -40,6 +45,9 @@ _REPEATABLE_BODY = 1024 * 1024
 # A reset is also what calls under way meet when the proxy that had them dies. "unavailable" is seen only
 # where no headers came first: so a service says that the fault is its own (services/runtime/interceptors.py).
 _RETRY_ON = "connect-failure,refused-stream,reset,unavailable"
+_SERVING = b"\x08\x01"
+"""HealthCheckResponse(status=SERVING), encoded."""
+_HEALTH_TIMEOUT = timedelta(seconds=1)
 _NOT_FOUND = 404
 """Envoy turns it into gRPC's UNIMPLEMENTED."""
 _OTHER_HOST_ATTEMPTS = 16
@@ -68,10 +76,38 @@ def outbound(name: str, row: Service, table: Table) -> RouteConfiguration:
 
 
 def edge(name: str, table: Table, audiences: frozenset[Audience]) -> RouteConfiguration:
-    """From applications or operators: the APIs that are for them."""
+    """From applications or operators: the APIs that are for them, and the edge's own health."""
     offers = rights.offered(table, audiences).values()
     routes = [route for choice in offers for route in _to_one_of(choice)]
-    return _configuration(name, routes, "nothing here serves this")
+    configuration = _configuration(name, [*routes, _to_health()], "nothing here serves this")
+    configuration.virtual_hosts[0].typed_per_filter_config = filters.bridged(on=False)
+    return configuration
+
+
+def health() -> RouteConfiguration:
+    """What an edge says of itself: that it serves, whichever service the question names."""
+    answer = DirectResponseAction(status=200, body=DataSource(inline_bytes=_SERVING))
+    of_message = HeaderValueOption(
+        header=HeaderValue(key="content-type", value=filters.MESSAGE),
+        append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+    everything = Route(
+        match=RouteMatch(prefix="/"), direct_response=answer, response_headers_to_add=[of_message]
+    )
+    return RouteConfiguration(
+        name="health", virtual_hosts=[VirtualHost(name="health", domains=["*"], routes=[everything])]
+    )
+
+
+def _to_health() -> Route:
+    # Watching is UNIMPLEMENTED: by the contract a balancer then takes it that all is well.
+    return Route(
+        name="health",
+        # Not only gRPC: once bridged it is none, and the route is looked up again.
+        match=RouteMatch(path=f"{filters.HEALTH}Check"),
+        route=RouteAction(cluster=cluster.HEALTH, timeout=_HEALTH_TIMEOUT),
+        typed_per_filter_config=filters.bridged(on=True),
+    )
 
 
 def clusters(configuration: RouteConfiguration) -> frozenset[str]:

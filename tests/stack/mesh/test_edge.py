@@ -5,9 +5,11 @@ import json
 import ssl
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh.topology import Edge
 from ops.local.pki import ensure_jwt_keys
@@ -85,8 +87,20 @@ async def test_every_try_of_a_call_carries_the_same_marks(world: World, edge: Ed
 async def test_the_public_listener_serves_only_what_is_public(world: World, edge: Edge) -> None:
     async with world.edge(edge.public_port) as channel:
         assert (await call(channel, ASK, world.bearer()))["instance"] == "asker-a-0"
-        for api in (BOTH, STICKY, "no.such.Service", "grpc.health.v1.Health"):
+        for api in (BOTH, STICKY, "no.such.Service"):
             assert (await refusal(channel, api, world.bearer())).code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_balancers_learn_without_a_jwt_that_the_edge_is_well(world: World, edge: Edge) -> None:
+    for port in (edge.public_port, edge.operator_port):
+        async with world.edge(port) as channel:
+            health: Any = health_pb2_grpc.HealthStub(channel)
+            for service in ("", TELL):
+                answer = await health.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+                assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await anext(aiter(health.Watch(health_pb2.HealthCheckRequest(), timeout=5)))
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_operators_choose_which_service_answers(world: World, edge: Edge) -> None:

@@ -76,8 +76,8 @@ def test_each_proxy_is_told_only_of_what_its_service_calls(snapshots: dict[str, 
     assert names(snapshots["storage-a-0"])["Listener"] == {"inbound"}
     assert names(snapshots["analyse-a-0"])["Listener"] == {"outbound"}
     assert names(snapshots["query-a-0"])["Cluster"] == {"app", "storage", "storage-affine"}
-    assert names(snapshots["edge-a-0"])["Cluster"] == {"ingest", "query", "storage"}
-    assert names(snapshots["edge-a-0"])["Listener"] == {"public", "operator"}
+    assert names(snapshots["edge-a-0"])["Cluster"] == {"health", "ingest", "query", "storage"}
+    assert names(snapshots["edge-a-0"])["Listener"] == {"health", "public", "operator"}
 
 
 def test_outbound_routes_are_the_calls_of_the_catalog(snapshots: dict[str, Snapshot]) -> None:
@@ -89,6 +89,7 @@ def test_the_public_listener_routes_public_apis_and_the_operators_also_theirs(
     snapshots: dict[str, Snapshot],
 ) -> None:
     public = dict(targets(snapshots["edge-a-0"], "public"))
+    assert public.pop("health") == "health"
     assert public == {
         READ: "storage",
         "reverie.ingest.v1.IngestService": "ingest",
@@ -96,7 +97,7 @@ def test_the_public_listener_routes_public_apis_and_the_operators_also_theirs(
     }
     operator = targets(snapshots["edge-a-0"], "operator")
     assert {*public.items(), (ADMIN, "storage")} <= set(operator)
-    assert {api for api, _ in operator} == {*public, ADMIN, ECHO}
+    assert {api for api, _ in operator} == {*public, ADMIN, ECHO, "health"}
 
 
 def test_echo_goes_to_ingest_unless_a_header_says_otherwise(snapshots: dict[str, Snapshot]) -> None:
