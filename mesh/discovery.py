@@ -1,4 +1,4 @@
-"""Who is there and who is well: watches the topology's file and every instance's health, publishes snapshots.
+"""Who is there and who is well: watches files and every instance's health, publishes snapshots.
 
 A change of health is in the snapshots as soon as the instance says so or its socket closes; an instance that
 is there but does not answer is noticed within `PROBE_INTERVAL` and `PROBE_TIMEOUT`.
@@ -19,7 +19,7 @@ from mesh.snapshot import Builder
 from mesh.topology import Instance, Topology, TopologyError, load
 
 FILE_INTERVAL = 0.1
-"""Seconds between two looks at the topology's file."""
+"""Seconds between two looks at the files."""
 PROBE_INTERVAL = 2.0
 """Seconds between two questions to an instance that says nothing: it may have frozen."""
 PROBE_TIMEOUT = 2.0
@@ -49,6 +49,7 @@ class Discovery:
         self._builder = builder
         self._cache = cache
         self._topology: Topology | None = None
+        self._jwks = ""
         self._presences: dict[str, Presence] = {}
         self._followers: dict[Instance, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
@@ -65,14 +66,14 @@ class Discovery:
                 await self._changed.wait()
 
     async def _follow_file(self, tasks: asyncio.TaskGroup) -> None:
-        async for topology in topologies(self._path):
+        async for topology, jwks in topologies(self._path):
             try:
                 # Only a topology that can be built replaces the one before.
-                self._builder.build(topology, {})
+                self._builder.build(topology, jwks, {})
             except TopologyError as error:
                 _log.error("topology refused", error=str(error))
                 continue
-            self._topology = topology
+            self._topology, self._jwks = topology, jwks
             self._follow(topology, tasks)
             self._changed.set()
 
@@ -117,22 +118,36 @@ class Discovery:
     def _rebuild(self) -> None:
         assert self._topology is not None
         conditions = {node: presence.condition for node, presence in self._presences.items()}
-        self._cache.publish(self._builder.build(self._topology, conditions))
+        self._cache.publish(self._builder.build(self._topology, self._jwks, conditions))
         self.published.set()
 
 
-async def topologies(path: Path) -> AsyncIterator[Topology]:
-    """The topology, now and whenever its file is replaced. What can't be read is logged and skipped."""
+async def topologies(path: Path) -> AsyncIterator[tuple[Topology, str]]:
+    """The topology and the text of its key file, now and whenever one of the files is replaced.
+
+    What can't be read is logged and skipped.
+    """
     seen: object = None
+    keys = path
     while True:
-        stamp = _stamp(path)
+        stamp = _stamp(path), _stamp(keys)
         if stamp != seen:
             seen = stamp
             try:
-                yield load(path)
+                topology = load(path)
+                keys = topology.jwks
+                seen = stamp[0], _stamp(keys)
+                yield topology, _text(keys)
             except TopologyError as error:
                 _log.error("topology refused", error=str(error))
         await asyncio.sleep(FILE_INTERVAL)
+
+
+def _text(keys: Path) -> str:
+    try:
+        return keys.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise TopologyError(f"can't read the keys of callers, {keys}: {error}") from error
 
 
 def _stamp(path: Path) -> object:

@@ -1,7 +1,7 @@
 """Snapshots: all that each proxy is to be told, worked out from the catalog, the topology and who is well.
 
     builder = Builder(catalog.SERVICES)
-    snapshots = builder.build(topology, conditions)     # by node id
+    snapshots = builder.build(topology, jwks, conditions)     # by node id
 
 The same input gives the same bytes. What did not change since the last build is not built again: a change of
 one endpoint costs a millisecond, however many proxies there are.
@@ -44,13 +44,18 @@ class Builder:
         self._made: dict[Hashable, Resource] = {}
         self._used: dict[Hashable, Resource] = {}
 
-    def build(self, topology: Topology, conditions: Mapping[str, Condition]) -> dict[str, Snapshot]:
-        """A snapshot for each proxy. Raises TopologyError if there are instances of an unknown service."""
+    def build(
+        self, topology: Topology, jwks: str, conditions: Mapping[str, Condition]
+    ) -> dict[str, Snapshot]:
+        """A snapshot for each proxy. `jwks`: the text of the topology's file of callers' keys.
+
+        Raises TopologyError if there are instances of an unknown service.
+        """
         self._used = {}
         snapshots: dict[str, Snapshot] = {
             instance.id: self._sidecar(instance, topology, conditions) for instance in topology.instances
         }
-        snapshots |= {edge.id: self._edge(edge, topology, conditions) for edge in topology.edges}
+        snapshots |= {edge.id: self._edge(edge, topology, jwks, conditions) for edge in topology.edges}
         self._made = self._used
         return snapshots
 
@@ -73,7 +78,9 @@ class Builder:
             listeners.append(self._listener(routes[-1], listener.outbound, instance.egress_socket))
         return _snapshot(clusters, endpoints, listeners, routes)
 
-    def _edge(self, edge: Edge, topology: Topology, conditions: Mapping[str, Condition]) -> Snapshot:
+    def _edge(
+        self, edge: Edge, topology: Topology, jwks: str, conditions: Mapping[str, Condition]
+    ) -> Snapshot:
         own = Credentials.of(edge, topology)
         called: dict[str, tuple[Api, ...]] = {}
         for offers in rights.offered(self._table, rights.OPERATOR).values():
@@ -86,7 +93,7 @@ class Builder:
         ports = {listener.PUBLIC: edge.public_port, listener.OPERATOR: edge.operator_port}
         for name, audiences in _EDGE_LISTENERS.items():
             routes.append(self._resource(route.edge, name, self._table, audiences))
-            made = (name, edge.address, ports[name], own, topology.jwks)
+            made = (name, edge.address, ports[name], own, jwks)
             listeners.append(self._listener(routes[-1], listener.edge, *made))
         return _snapshot(clusters, endpoints, listeners, routes)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
-from pathlib import Path
 
 from betterproto2 import Message
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation as Mutation
@@ -80,7 +79,7 @@ def allow(identities: Iterable[str]) -> dict[str, Any]:
     return {RBAC: Any.pack(RbacPerRoute(rbac=Rbac(rules=rules)))}
 
 
-def jwt(jwks: Path) -> HttpFilter:
+def jwt(jwks: str) -> HttpFilter:
     """Wants a valid JWT of every request, and sends it on: services look again.
 
     Not of questions about health: balancers have none.
@@ -89,7 +88,8 @@ def jwt(jwks: Path) -> HttpFilter:
         issuer=ISSUER,
         audiences=[AUDIENCE],
         require_expiration=True,
-        local_jwks=DataSource(filename=str(jwks)),
+        # Their text: a file is read when the listener is made, and never again.
+        local_jwks=DataSource(inline_string=jwks),
         forward=True,
         clock_skew_seconds=int(_CLOCK_SKEW.total_seconds()),
         # A signature costs more to check than all the rest of a small request.

@@ -76,7 +76,7 @@ def outbound(socket: Path) -> Listener:
     return _listener(OUTBOUND, address, manager, TrafficDirection.OUTBOUND, None)
 
 
-def edge(name: str, address: str, port: int, own: Credentials, jwks: Path) -> Listener:
+def edge(name: str, address: str, port: int, own: Credentials, jwks: str) -> Listener:
     """From applications or operators, by TLS and with a JWT. `name` is also that of its routes."""
     http2 = _http2(_CLIENT_STREAMS, ping=True)
     manager = _manager(EDGE_STATS, name, http2, filters.jwt(jwks), filters.stamp(), filters.bridge())

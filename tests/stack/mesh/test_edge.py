@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mesh.topology import Edge
 from ops.local.pki import ensure_jwt_keys
 from tests.stack.mesh.table import ASK, BOTH, STICKY, TELL
-from tests.stack.mesh.world import World, call, eventually, refusal
+from tests.stack.mesh.world import Metadata, World, call, eventually, refusal
 
 
 @pytest.fixture
@@ -48,6 +48,32 @@ async def test_a_jwt_of_another_issuers_key_is_refused(world: World, edge: Edge)
         world.jwt = ours
     async with world.edge(edge.public_port) as channel:
         assert (await refusal(channel, TELL, foreign)).code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_keys_that_are_replaced_count_from_then_on(world: World, edge: Edge) -> None:
+    path = world.topology.jwks
+    ours, text = world.jwt, path.read_bytes()
+    old = world.bearer()
+    world.jwt = ensure_jwt_keys(world.home / "next-secrets")
+    path.write_bytes(world.jwt.jwks.read_bytes())
+
+    async def counts(metadata: Metadata) -> bool:
+        async with world.edge(edge.public_port) as channel:
+            try:
+                await call(channel, TELL, metadata)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                    return False
+                raise
+        return True
+
+    try:
+        await eventually(lambda: counts(world.bearer()), "the new key counts")
+        assert not await counts(old)
+    finally:
+        world.jwt = ours
+        path.write_bytes(text)
+    await eventually(lambda: counts(old), "the old key counts again")
 
 
 async def test_marks_are_the_edges_own_and_the_jwt_travels_on(world: World, edge: Edge) -> None:

@@ -34,11 +34,12 @@ SEARCH = "reverie.storage.v1.StorageSearchService"
 WRITE = "reverie.storage.v1.StorageWriteService"
 ADMIN = "reverie.storage.v1.StorageAdminService"
 ECHO = "reverie.echo.v1.EchoService"
+JWKS = '{"keys": []}'
 
 
 @pytest.fixture(scope="module")
 def snapshots() -> dict[str, Snapshot]:
-    return Builder(SERVICES).build(topology("abc"), {})
+    return Builder(SERVICES).build(topology("abc"), JWKS, {})
 
 
 def unpack(snapshot: Snapshot, kind: str, name: str) -> Any:
@@ -181,7 +182,7 @@ def test_every_route_has_the_catalogs_limits_and_repeats_what_may_be_repeated(
 def test_an_api_without_retry_is_never_repeated() -> None:
     once = replace(catalog.INGEST, apis=tuple(replace(api, retry=None) for api in catalog.INGEST.apis))
     table = tuple(once if row.name == "ingest" else row for row in SERVICES)
-    snapshot = Builder(table).build(topology(), {})["edge-a-0"]
+    snapshot = Builder(table).build(topology(), JWKS, {})["edge-a-0"]
     (route,) = [route for route in routes(snapshot, "public") if route.name.startswith("reverie.ingest")]
     assert route.route is not None
     assert route.route.retry_policy is None
@@ -286,7 +287,7 @@ def endpoints(snapshot: Snapshot, service: str) -> dict[str, list[tuple[int, boo
 def test_zones_are_localities_and_what_leaves_is_gone_and_what_is_lost_is_marked() -> None:
     world = topology("abc")
     conditions = {"storage-a-0": Condition.LEAVING, "storage-b-0": Condition.LOST}
-    snapshot = Builder(SERVICES).build(world, conditions)["query-a-0"]
+    snapshot = Builder(SERVICES).build(world, JWKS, conditions)["query-a-0"]
     ports = {one.zone: one.port for one in world.of("storage")}
     assert endpoints(snapshot, "storage") == {"b": [(ports["b"], False)], "c": [(ports["c"], True)]}
 
@@ -294,17 +295,31 @@ def test_zones_are_localities_and_what_leaves_is_gone_and_what_is_lost_is_marked
 def test_a_service_without_instances_has_an_empty_answer_not_none() -> None:
     world = topology()
     without = replace(world, instances=tuple(one for one in world.instances if one.service != "storage"))
-    assert endpoints(Builder(SERVICES).build(without, {})["query-a-0"], "storage") == {}
+    assert endpoints(Builder(SERVICES).build(without, JWKS, {})["query-a-0"], "storage") == {}
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
-    assert Builder(SERVICES).build(topology(), {}) == Builder(SERVICES).build(topology(), {})
+    assert Builder(SERVICES).build(topology(), JWKS, {}) == Builder(SERVICES).build(topology(), JWKS, {})
+
+
+def test_other_keys_of_callers_are_told_to_edges_alone() -> None:
+    builder = Builder(SERVICES)
+    before = builder.build(topology(), JWKS, {})
+    after = builder.build(topology(), '{"keys": [1]}', {})
+    changed = {
+        (node, kind, name)
+        for node, snapshot in after.items()
+        for kind, resources in snapshot.items()
+        for name, resource in resources.items()
+        if resource.version != before[node][kind][name].version
+    }
+    assert changed == {("edge-a-0", LISTENER, "public"), ("edge-a-0", LISTENER, "operator")}
 
 
 def test_only_what_changed_is_built_anew() -> None:
     builder = Builder(SERVICES)
-    before = builder.build(topology("abc"), {})
-    after = builder.build(topology("abc"), {"storage-a-0": Condition.LOST})
+    before = builder.build(topology("abc"), JWKS, {})
+    after = builder.build(topology("abc"), JWKS, {"storage-a-0": Condition.LOST})
     changed = {
         (node, kind, name)
         for node, snapshot in after.items()
@@ -327,10 +342,10 @@ def test_a_service_that_the_catalog_does_not_know_is_refused() -> None:
     world = topology()
     stranger = instance("stranger", "a", 9_999)
     with pytest.raises(TopologyError, match=r"'stranger'.*storage, ingest, query, analyse"):
-        Builder(SERVICES).build(replace(world, instances=(*world.instances, stranger)), {})
+        Builder(SERVICES).build(replace(world, instances=(*world.instances, stranger)), JWKS, {})
 
 
 def test_a_port_that_can_not_be_is_refused() -> None:
     world = topology()
     with pytest.raises(TopologyError):
-        Builder(SERVICES).build(replace(world, instances=(instance("storage", "a", -1),)), {})
+        Builder(SERVICES).build(replace(world, instances=(instance("storage", "a", -1),)), JWKS, {})
