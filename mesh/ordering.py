@@ -14,9 +14,10 @@ from datetime import timedelta
 
 from mesh.subscription import Request, Response, Subscription, Sync
 from mesh.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, TYPES, Resource, Snapshot
+from services.catalog import SERVICES
 
-LINGER = timedelta(seconds=60)
-"""How long a cluster stays after the last route to it went: the longest time-out in the catalog."""
+LINGER = max(api.timeout for row in SERVICES for api in row.apis)
+"""How long a cluster stays after the last route to it went: until no call can be under way any more."""
 
 _NOTHING: Mapping[str, Resource] = {}
 _ALL_BY_DEFAULT = frozenset({CLUSTER, LISTENER})
