@@ -9,7 +9,8 @@
 A call that returns has happened: a memory that was created is committed, and a search by the same connection,
 or by another program that was handed `user.consistency_token` and calls `user.continue_from` with it, finds
 it. Ids are chosen here, so a call that fails on the way is made again until its deadline (`within`, by
-default 10 seconds), at another edge if need be. What is left is raised as a typed error (`reverie_client.errors`).
+default 10 seconds), at another edge if need be. What is left is raised as a typed error of
+`reverie_client.errors`.
 
 Times need a UTC offset, or are a `date`, or an `Occurred` that says how much is known ("March 2024").
 """
