@@ -51,8 +51,11 @@ down: ## Stop everything
 status: setup ## Show every instance, its sidecar and its latency
 	@$(BIN)/reverie status
 
+# Two runs: what needs no process says within half a minute what is wrong, and shares no interpreter with tests
+# that start, kill and freeze processes.
 test: setup ## Run the tests: unit, contract, and real processes
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest tests/unit tests/contract
+	@$(BIN)/python -m pytest tests/stack
 
 check: setup ## Lint, types, contracts, import rules
 	$(BIN)/ruff check .
