@@ -14,7 +14,7 @@ ROWS = {row[0]: row for row in (re.split(r"\s*\|\s*", line.strip("| ")) for line
 def test_the_service_table_has_every_service_with_its_callees_and_objective() -> None:
     for service in SERVICES:
         _, _, calls, _, objective, *_ = ROWS[service.name]
-        assert calls == (", ".join(callees(service)) or "–")
+        assert calls == (", ".join(callees(service)) or "\N{EN DASH}")
         assert objective.startswith(f"{service.objective_p95.total_seconds() * 1000:.0f} ms")
 
 
