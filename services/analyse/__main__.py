@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from services.analyse.config import AnalyseConfig
 from services.analyse.embed import Embed
-from services.analyse.hints import Hints, NoHints, ValkeyHints, connect_valkey
+from services.analyse.hints import Hints, NoHints, ValkeyHints
 from services.analyse.planner import Pace, Planner
 from services.analyse.worker import Worker
-from services.runtime import embedder
+from services.runtime import embedder, valkey
 from services.runtime.client import connect
 from services.runtime.server import run, serve
 from services.runtime.telemetry import configure_logging
@@ -45,10 +45,10 @@ def hints(config: AnalyseConfig) -> Hints:
     """Where this process hears of new work."""
     if config.valkey_socket is None:
         return NoHints()
-    valkey = connect_valkey(
+    client = valkey.connect(
         config.valkey_socket, config.valkey_password_file, answer_seconds=3 * config.poll_seconds
     )
-    return ValkeyHints(valkey, config.instance)
+    return ValkeyHints(client, config.instance)
 
 
 if __name__ == "__main__":

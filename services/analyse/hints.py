@@ -1,23 +1,19 @@
 """Hints from Valkey: they wake a worker and spread the work, no more. Losing one does no harm."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from services.analyse.planner import Key
+from services.storage.client import HINT_FIELD, HINT_STREAM
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-STREAM = "{hints:embed}"
-"""The stream that storage writes; an entry's field `keys` holds owner and id, 32 bytes a memory."""
-
 GROUP = "embed"
 """The group of workers: each hint goes to one of them."""
 
-FIELD = b"keys"
 ENTRIES = 16
 """Entries read at a time."""
 
@@ -71,12 +67,12 @@ class ValkeyHints:
         answer: Any = await self._valkey.xreadgroup(
             GROUP,
             self._consumer,
-            {STREAM: ">"},
+            {HINT_STREAM: ">"},
             count=ENTRIES,
             block=max(1, int(seconds * 1000)),
             noack=True,
         )
-        return [key for fields in _fields(answer) for key in decoded(fields.get(FIELD, b""))]
+        return [key for fields in _fields(answer) for key in decoded(fields.get(HINT_FIELD.encode(), b""))]
 
     async def _mend(self, error: Exception) -> None:
         """Make the group where it is missing: at first, and after Valkey lost everything."""
@@ -85,7 +81,7 @@ class ValkeyHints:
         if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
             raise self._down(error) from error
         try:
-            await self._valkey.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+            await self._valkey.xgroup_create(HINT_STREAM, GROUP, id="0", mkstream=True)
         except (RedisError, OSError) as refused:
             # Another worker was faster, or Valkey is gone: the next read tells.
             self._log.debug("the group was not made", error=str(refused))
@@ -102,21 +98,6 @@ class ValkeyHints:
         if self._deaf:
             self._deaf = False
             self._log.info("hints come again")
-
-
-def connect_valkey(socket: Path, password_file: Path | None, *, answer_seconds: float) -> "Redis":
-    """Return a client of the Valkey behind a Unix socket that waits up to `answer_seconds` for an answer."""
-    from redis.asyncio import Redis
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-
-    return Redis(
-        unix_socket_path=str(socket),
-        password=password_file.read_text().strip() if password_file else None,
-        socket_timeout=answer_seconds,
-        socket_connect_timeout=1.0,
-        retry=Retry(NoBackoff(), 0),
-    )
 
 
 def decoded(packed: bytes) -> list[Key]:

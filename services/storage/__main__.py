@@ -19,11 +19,12 @@ from services.runtime import server
 from services.runtime.echo import Echo
 from services.runtime.telemetry import configure_logging
 from services.runtime.tokens import Keyring, Tokens
+from services.runtime.valkey import connect
 from services.storage.admin import AdminService
 from services.storage.analysis import AnalysisService, Patience
 from services.storage.config import StorageConfig
 from services.storage.database import Database
-from services.storage.hints import HintStream, Sweeper, connect
+from services.storage.hints import HintStream, Sweeper
 from services.storage.read import ReadService
 from services.storage.search import SearchService
 from services.storage.segments import SegmentCache, Segments

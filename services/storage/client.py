@@ -1,4 +1,7 @@
-"""How other services call storage: each client is one of its APIs, with errors by reason."""
+"""How other services call storage: each client is one of its APIs, with errors by reason.
+
+And where they hear of new work: the stream of hints in Valkey.
+"""
 
 from collections.abc import Awaitable
 from typing import Any, TypeVar
@@ -24,6 +27,13 @@ Response = TypeVar("Response")
 
 OWNER_KEY = "reverie-owner"
 """The request header by which the mesh sends an owner's searches to the same instance."""
+
+
+HINT_STREAM = "{hints:embed}"
+"""The stream of hints. Its braces keep all keys about it in one slot of a cluster."""
+
+HINT_FIELD = "keys"
+"""The field of an entry: owner and id of each memory, 32 bytes a memory, one after the other."""
 
 
 class StorageWriteClient:

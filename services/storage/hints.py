@@ -7,22 +7,16 @@ may be lost, doubled or late without harm: a sweeper hints again what has been d
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import structlog
 
 from services.runtime.telemetry import Counter
+from services.storage.client import HINT_FIELD, HINT_STREAM
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-
-STREAM = "{hints:embed}"
-"""The stream. Its braces keep all keys about it in one slot of a cluster."""
-
-FIELD = "keys"
-"""The field of an entry: owner and id of each memory, 32 bytes a memory, one after the other."""
 
 KEYS_AN_ENTRY = 64
 """Memories in one entry at most: small enough to spread a burst over several workers."""
@@ -38,22 +32,6 @@ Pause = Callable[[float], Awaitable[object]]
 _CAPACITY = 65_536
 _A_PIPELINE = 4_096
 _PAUSE_SECONDS = 0.5
-
-
-def connect(socket: Path, password_file: Path | None, *, timeout_seconds: float = 1.0) -> "Redis":
-    """Return a client of the Valkey behind a Unix socket. It connects at its first command."""
-    from redis.asyncio import Redis
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-
-    return Redis(
-        unix_socket_path=str(socket),
-        password=password_file.read_text().strip() if password_file else None,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        # A hint that fails is dropped, not repeated: the sweeper finds what it was about.
-        retry=Retry(NoBackoff(), 0),
-    )
 
 
 class HintStream:
@@ -103,7 +81,7 @@ class HintStream:
         try:
             async with self._valkey.pipeline(transaction=False) as pipeline:
                 for entry in entries(keys):
-                    pipeline.xadd(STREAM, {FIELD: entry}, maxlen=MAX_ENTRIES, approximate=True)
+                    pipeline.xadd(HINT_STREAM, {HINT_FIELD: entry}, maxlen=MAX_ENTRIES, approximate=True)
                 await pipeline.execute()
         except (RedisError, OSError) as error:
             self.dropped.add(len(keys))
@@ -137,7 +115,7 @@ class Sweeper:
     as the round. Without Valkey there is nothing to do, since hints could not be sent.
     """
 
-    KEY = f"{STREAM}:sweep"
+    KEY = f"{HINT_STREAM}:sweep"
 
     def __init__(
         self,

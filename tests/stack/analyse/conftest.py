@@ -16,9 +16,9 @@ from redis.asyncio import Redis
 from ops.local.valkey import Valkey
 from reverie.storage.v1 import analysis_pb2_grpc
 from services.runtime.interceptors import CallNumbers, Guard
+from services.runtime.valkey import connect
 from services.storage.analysis import Patience
 from services.storage.database import Database
-from services.storage.hints import connect
 from tests.stack.servers import until
 from tests.stack.storage.harness import Storage
 

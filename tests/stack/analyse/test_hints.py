@@ -12,7 +12,8 @@ from services.analyse import hints as read
 from services.analyse.hints import HintsDownError, ValkeyHints
 from services.analyse.planner import Key, Pace
 from services.storage import hints as written
-from services.storage.hints import STREAM, HintStream, Sweeper
+from services.storage.client import HINT_STREAM
+from services.storage.hints import HintStream, Sweeper
 from tests.stack.analyse.conftest import ValkeyServer
 from tests.stack.analyse.workers import Instant, all_analysed, vectors, working
 from tests.stack.servers import until
@@ -22,8 +23,7 @@ ONLY_HINTS = Pace(poll_seconds=30.0)
 """A worker that would look by itself much later than any test waits."""
 
 
-def test_both_sides_mean_the_same_stream() -> None:
-    assert (written.STREAM, written.FIELD.encode()) == (read.STREAM, read.FIELD)
+def test_what_one_side_packs_the_other_unpacks() -> None:
     keys = [(uuid4(), uuid4()) for _ in range(150)]
     packed = list(written.entries(keys))
     assert len(packed) == 3
@@ -114,7 +114,7 @@ async def test_the_stream_stays_bounded(valkey: "Redis", monkeypatch: pytest.Mon
     stream = HintStream(valkey, capacity=64 * 2_000)
     stream.wrote([(uuid4(), uuid4()) for _ in range(64 * 1_000)])
     await stream.flush()
-    assert await valkey.xlen(STREAM) < 400
+    assert await valkey.xlen(HINT_STREAM) < 400
 
 
 async def test_what_is_overdue_is_hinted_again_by_one_of_several_instances(
@@ -132,7 +132,7 @@ async def test_what_is_overdue_is_hinted_again_by_one_of_several_instances(
 
     await until(lambda: _again(valkey, swept), "one sweeper of three hints what is overdue", every=0.05)
     await stream.flush()
-    assert await valkey.xlen(STREAM) == 1
+    assert await valkey.xlen(HINT_STREAM) == 1
 
 
 async def test_a_lapsed_lease_is_hinted_again(storage: Storage, socket: Path, valkey: "Redis") -> None:
@@ -151,10 +151,10 @@ async def test_a_lapsed_lease_is_hinted_again(storage: Storage, socket: Path, va
 
 def _listens(valkey: "Redis", consumer: str):  # type: ignore[no-untyped-def]
     async def listens() -> bool:
-        if not await valkey.exists(STREAM):
+        if not await valkey.exists(HINT_STREAM):
             return False
         return any(
-            one["name"] == consumer.encode() for one in await valkey.xinfo_consumers(STREAM, read.GROUP)
+            one["name"] == consumer.encode() for one in await valkey.xinfo_consumers(HINT_STREAM, read.GROUP)
         )
 
     return listens

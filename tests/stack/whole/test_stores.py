@@ -20,7 +20,7 @@ from ops.local.plan import POSTGRES, VALKEY, instance_id, stores
 from ops.local.platform import Platform
 from reverie_client import NO_RETRY, Ids, NewMemory, RetryPolicy, User, methods
 from reverie_client.errors import StoreDown
-from services.storage.hints import STREAM
+from services.storage.client import HINT_STREAM
 from tests.stack.cli.command import Command
 from tests.stack.servers import until
 from tests.stack.whole import calls
@@ -145,7 +145,7 @@ async def test_a_backlog_is_analysed_though_valkey_was_flushed(platform: Platfor
         async with Redis(unix_socket_path=str(valkey.socket_path), password=password) as redis:
 
             async def is_hinted() -> bool:
-                return bool(await redis.exists(STREAM))
+                return bool(await redis.exists(HINT_STREAM))
 
             await until(is_hinted, "a hint of the backlog is in Valkey")
             await redis.flushall()
