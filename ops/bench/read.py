@@ -1,6 +1,5 @@
 """What a read costs over its floor, and a search over the raw exact scan of the same vectors."""
 
-import asyncio
 from dataclasses import asdict
 from datetime import timedelta
 from itertools import islice
@@ -11,7 +10,7 @@ from ops.bench import corpus
 from ops.bench.measure import Latency, interleaved
 from ops.bench.record import Record
 from ops.bench.registry import CannotRunError, Options
-from ops.bench.stage import Stage, say, stage
+from ops.bench.stage import Stage, say, stage, until_analysed
 from reverie.storage.v1 import read_pb2
 from reverie_client import Ids, User
 from services.runtime import names
@@ -68,7 +67,7 @@ class _Read:
                 raise CannotRunError(f"a memory was refused: {outcome.error}")
             ids.append(outcome.created.id)
         self._memories[name] = ids
-        await _until_analysed(user)
+        await until_analysed([user], _ANALYSED_WITHIN)
 
     async def reads(self, name: str) -> dict[str, Table]:
         """Point reads and pages, each in turn with an echo from storage and the same SQL."""
@@ -163,15 +162,6 @@ class _Read:
 
 def _user_id(name: str) -> str:
     return f"bench-{name}"
-
-
-async def _until_analysed(user: User) -> None:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + _ANALYSED_WITHIN.total_seconds()
-    while (state := await user.analysis_state()).due:
-        if loop.time() > deadline:
-            raise CannotRunError(f"{state.due} memories are still to be analysed")
-        await asyncio.sleep(1)
 
 
 def _ratios(reads: dict[str, Table], searches: dict[str, Table], cold: Table) -> dict[str, float]:

@@ -14,7 +14,7 @@ from uuid import UUID
 from ops.bench import locomo
 from ops.bench.record import Record
 from ops.bench.registry import CannotRunError, Options
-from ops.bench.stage import Stage, say, stage
+from ops.bench.stage import say, stage, until_analysed
 from ops.cli.formats import locomo as turns
 from ops.cli.formats.entry import Entry, Item
 from reverie_client import Reverie
@@ -32,7 +32,8 @@ async def run(options: Options) -> Record:
         raise CannotRunError("the LoCoMo file is not there: name it with --dataset or $REVERIE_LOCOMO")
     async with stage(options) as place:
         taken_in = await _take_in(place.reverie, path)
-        await _until_analysed(place, taken_in)
+        await until_analysed(map(place.reverie.user, taken_in), _ANALYSED_WITHIN)
+        say("analysis is through")
         questions = locomo.questions(path)
         say(f"asking {len(questions)} questions")
         ranks = await _ask_all(place.reverie, questions, taken_in)
@@ -61,19 +62,6 @@ async def _take_in_user(reverie: Reverie, user: str, entries: Sequence[Entry]) -
         known[outcome.created.id] = items[at].source_id
         at += 1
     return known
-
-
-async def _until_analysed(place: Stage, users: Iterable[str]) -> None:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + _ANALYSED_WITHIN.total_seconds()
-    for user in users:
-        while (state := await place.reverie.user(user).analysis_state()).due:
-            if loop.time() > deadline:
-                raise CannotRunError(f"{state.due} memories of {user} were still to be analysed after 20 min")
-            await asyncio.sleep(1)
-        if state.dead:
-            raise CannotRunError(f"the analysis of {state.dead} memories of {user} failed: reverie dlq list")
-    say("analysis is through")
 
 
 async def _ask_all(

@@ -4,19 +4,22 @@ Nothing of what is measured lives here: a bench sees the platform through `rever
 the floor, the same SQL run raw, for which a bench opens the platform's database beside it.
 """
 
+import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import reverie_client
-from ops.bench.registry import Options
+from ops.bench.registry import CannotRunError, Options
 from ops.local.home import Home
 from ops.local.plan import POSTGRES, database_secrets
 from ops.local.plan import Options as PlatformOptions
 from ops.local.platform import Platform
 from ops.local.postgres import DATABASE
+from reverie_client import User
 from reverie_client.operator import Operator
 from services.storage.database import Address
 
@@ -44,6 +47,24 @@ async def stage(options: Options) -> AsyncIterator[Stage]:
         endpoint = platform.endpoint
         async with reverie_client.connect(endpoint.operator, ca=endpoint.ca, token=token) as reverie:
             yield Stage(platform, reverie, Operator(reverie))
+
+
+async def until_analysed(users: Iterable[User], within: timedelta) -> None:
+    """Returns when nothing of these users is due any more.
+
+    CannotRunError when that takes too long in all, or where an analysis was given up.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within.total_seconds()
+    for user in users:
+        while (state := await user.analysis_state()).due:
+            if loop.time() > deadline:
+                raise CannotRunError(f"{state.due} memories of {user.parent} are due after {within}")
+            await asyncio.sleep(1)
+        if state.dead:
+            raise CannotRunError(
+                f"{state.dead} analyses of {user.parent} were given up: see `reverie dlq list`"
+            )
 
 
 def say(line: str) -> None:
