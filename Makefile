@@ -7,8 +7,10 @@ BIN := .venv/bin
 # Packages come from where the system says, trusted as the system trusts.
 export UV_SYSTEM_CERTS := true
 PROTOS := $(shell find protos -name '*.proto')
+# Clients of these contracts are served by every later version.
+CONTRACTS := 78851e5
 
-.PHONY: help setup protos lock demo up down status test check format bench clean
+.PHONY: help setup protos lock demo up down status test check breaking format bench clean
 
 help: ## Print this help
 	@echo "Reverie: a memory platform. Start with 'make demo', then 'make test'."
@@ -62,7 +64,14 @@ check: setup ## Lint, types, contracts, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy services mesh ops client tests
 	$(BIN)/buf lint
+	@$(MAKE) --no-print-directory breaking
 	$(BIN)/lint-imports
+
+breaking: setup
+	@if git cat-file -e $(CONTRACTS)^{commit} 2>/dev/null; then \
+		rm -rf .venv/contracts && mkdir .venv/contracts && git archive $(CONTRACTS) buf.yaml protos | tar -x -C .venv/contracts && \
+		echo "comparing the contracts with those of $(CONTRACTS)" && $(BIN)/buf breaking --against .venv/contracts; \
+	else echo "contracts not compared: this clone has no commit $(CONTRACTS)"; fi
 
 format: setup ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
