@@ -17,7 +17,9 @@ from mesh.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, TYPES, Resource, Snaps
 from services.catalog import SERVICES
 
 LINGER = max(api.timeout for row in SERVICES for api in row.apis)
-"""How long a cluster stays after the last route to it went: until no call can be under way any more."""
+"""How long a cluster stays after the last route to it went: until no call can be under way any more.
+
+Streams have no such time: one that is still under way then may end, and its caller resumes it elsewhere."""
 
 _NOTHING: Mapping[str, Resource] = {}
 _ALL_BY_DEFAULT = frozenset({CLUSTER, LISTENER})

@@ -41,6 +41,16 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """A method that streams: it has no timeout as a whole, and no proxy repeats it. Its caller resumes it."""
+
+    method: str
+    """Its name, as `StreamMemories`."""
+    idle_timeout: timedelta = timedelta(minutes=5)
+    """A proxy ends it when nothing went either way for so long."""
+
+
+@dataclass(frozen=True, slots=True)
 class Api:
     """A gRPC service."""
 
@@ -54,6 +64,8 @@ class Api:
     affinity: str | None = None
     """A request header: calls with the same value go to the same instance while it is there. For what an
     instance keeps in memory; any instance may answer. None, or no such header: to the least busy of two."""
+    streams: tuple[Stream, ...] = ()
+    """Methods to which neither `timeout` nor `retry` applies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +143,12 @@ INGEST = Service(
     summary="takes in every write of an application, and turns many small calls into few large ones",
     objective_p95=timedelta(milliseconds=100),
     apis=(
-        Api("reverie.ingest.v1.IngestService", Audience.PUBLIC, timeout=timedelta(seconds=60)),
+        Api(
+            "reverie.ingest.v1.IngestService",
+            Audience.PUBLIC,
+            timeout=timedelta(seconds=60),
+            streams=(Stream("StreamMemories"),),
+        ),
         Api(_ECHO, Audience.OPERATOR),
     ),
     calls=(_WRITE, _READ, _ECHO),

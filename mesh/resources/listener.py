@@ -42,10 +42,12 @@ EDGE_STATS = "edge"
 
 _BUFFER_BYTES = 1024 * 1024
 _STREAM_WINDOW = 256 * 1024
-_CONNECTION_WINDOW = 1024 * 1024
 _CLIENT_STREAMS = 256
 """Calls under way on one connection of a client; its library keeps more of them waiting."""
 _PEER_STREAMS = 1024
+# A stream whose service reads no further, as one whose acks nobody takes, holds back no more than its own
+# window: others on the connection go on. Of a client's, so many may stand still before he stops himself.
+_CLIENTS_STANDING = 64
 _HEADER_KIB = 32
 """As in services/runtime/client.py: a JWT, a token, and the like."""
 _OPERATORS_CONNECTIONS = 256
@@ -61,7 +63,7 @@ _OWNER_ONLY = 0o600
 
 def inbound(address: str, port: int, own: Credentials) -> Listener:
     """From other proxies, by mutual TLS."""
-    manager = _manager(INBOUND, INBOUND, _http2(_PEER_STREAMS, ping=True), filters.rbac())
+    manager = _manager(INBOUND, INBOUND, _http2(_PEER_STREAMS, _PEER_STREAMS, ping=True), filters.rbac())
     manager.common_http_protocol_options = _connections()
     # The service learns who called, from the certificate alone.
     manager.forward_client_cert_details = HttpConnectionManagerForwardClientCertDetails.SANITIZE_SET
@@ -71,14 +73,14 @@ def inbound(address: str, port: int, own: Credentials) -> Listener:
 
 def outbound(socket: Path) -> Listener:
     """From the service beside the proxy, by a Unix socket that only its user can open."""
-    manager = _manager(OUTBOUND, OUTBOUND, _http2(_PEER_STREAMS, ping=False))
+    manager = _manager(OUTBOUND, OUTBOUND, _http2(_PEER_STREAMS, _PEER_STREAMS, ping=False))
     address = Address(pipe=Pipe(path=str(socket), mode=_OWNER_ONLY))
     return _listener(OUTBOUND, address, manager, TrafficDirection.OUTBOUND, None)
 
 
 def edge(name: str, address: str, port: int, own: Credentials, jwks: str) -> Listener:
     """From applications or operators, by TLS and with a JWT. `name` is also that of its routes."""
-    http2 = _http2(_CLIENT_STREAMS, ping=True)
+    http2 = _http2(_CLIENT_STREAMS, _CLIENTS_STANDING, ping=True)
     manager = _manager(EDGE_STATS, name, http2, filters.jwt(jwks), filters.stamp(), filters.bridge())
     # HTTP/1 is let in so that who comes with it is told what is wrong.
     manager.codec_type = HttpConnectionManagerCodecType.AUTO
@@ -154,11 +156,12 @@ def _tcp(address: str, port: int) -> Address:
     return Address(socket_address=SocketAddress(address=address, port_value=port))
 
 
-def _http2(streams: int, *, ping: bool) -> Http2ProtocolOptions:
+def _http2(streams: int, standing: int, *, ping: bool) -> Http2ProtocolOptions:
+    """`standing`: how many streams may stand still with a full window before the connection does."""
     options = Http2ProtocolOptions(
         max_concurrent_streams=streams,
         initial_stream_window_size=_STREAM_WINDOW,
-        initial_connection_window_size=_CONNECTION_WINDOW,
+        initial_connection_window_size=standing * _STREAM_WINDOW,
     )
     if ping:
         options.connection_keepalive = KeepaliveSettings(

@@ -35,7 +35,7 @@ from envoy_data_plane.google.protobuf import Any
 from mesh import rights
 from mesh.resources import cluster, filters
 from mesh.topology import identity
-from services.catalog import Api, Audience, Retry, Service, Table, callees
+from services.catalog import Api, Audience, Retry, Service, Stream, Table, callees
 
 SERVICE_CHOICE = "reverie-echo-to"
 """Operators' header: which service shall answer an API that several serve."""
@@ -58,19 +58,21 @@ def inbound(name: str, row: Service, table: Table, trust_domain: str) -> RouteCo
     """To the service beside the proxy: each of its APIs, for those who may call it."""
     routes = []
     for api in row.apis:
-        route = _route(api, cluster.APP, None)
         callers = rights.callers(row, api, table)
-        route.typed_per_filter_config = filters.allow(identity(caller, trust_domain) for caller in callers)
-        routes.append(route)
+        allowed = filters.allow(identity(caller, trust_domain) for caller in callers)
+        for route in _routes(api, cluster.APP, None):
+            route.typed_per_filter_config = allowed
+            routes.append(route)
     return _configuration(name, routes, f"{row.name} does not serve this")
 
 
 def outbound(name: str, row: Service, table: Table) -> RouteConfiguration:
     """From the service beside the proxy: the APIs that its `calls` names, and nothing else."""
     routes = [
-        _route(api, cluster.name_for(callee, api), api.retry)
+        route
         for callee, apis in callees(row, table).items()
         for api in apis
+        for route in _routes(api, cluster.name_for(callee, api), api.retry)
     ]
     return _configuration(name, routes, f"{row.name} does not call this: see its `calls` in the catalog")
 
@@ -120,8 +122,8 @@ def _to_one_of(offers: tuple[tuple[Service, Api], ...]) -> Iterator[Route]:
     """The first of several services answers, or the one that the caller names."""
     first, *others = offers
     for row, api in others:
-        yield _route(api, cluster.name_for(row.name, api), api.retry, chosen=row.name)
-    yield _route(first[1], cluster.name_for(first[0].name, first[1]), first[1].retry)
+        yield from _routes(api, cluster.name_for(row.name, api), api.retry, chosen=row.name)
+    yield from _routes(first[1], cluster.name_for(first[0].name, first[1]), first[1].retry)
 
 
 def _configuration(name: str, routes: list[Route], otherwise: str) -> RouteConfiguration:
@@ -133,24 +135,53 @@ def _configuration(name: str, routes: list[Route], otherwise: str) -> RouteConfi
     return RouteConfiguration(name=name, virtual_hosts=[host])
 
 
-def _route(api: Api, cluster_name: str, retry: Retry | None, chosen: str | None = None) -> Route:
-    action = RouteAction(
+def _routes(api: Api, cluster_name: str, retry: Retry | None, chosen: str | None = None) -> Iterator[Route]:
+    """Those of an API's streams, then that of its other methods."""
+    for stream in api.streams:
+        yield _route(
+            f"{api.name}/{stream.method}",
+            RouteMatch(path=f"/{api.name}/{stream.method}", grpc=RouteMatchGrpcRouteMatchOptions()),
+            _stream_action(stream, cluster_name),
+            api,
+            chosen,
+        )
+    match = RouteMatch(prefix=f"/{api.name}/", grpc=RouteMatchGrpcRouteMatchOptions())
+    yield _route(api.name, match, _action(api, cluster_name, retry), api, chosen)
+
+
+def _route(name: str, match: RouteMatch, action: RouteAction, api: Api, chosen: str | None) -> Route:
+    if api.affinity is not None:
+        by = RouteActionHashPolicyHeader(header_name=api.affinity)
+        action.hash_policy = [RouteActionHashPolicy(header=by)]
+    if chosen is not None:
+        match.headers = [HeaderMatcher(name=SERVICE_CHOICE, string_match=StringMatcher(exact=chosen))]
+    return Route(name=name, match=match, route=action)
+
+
+def _action(api: Api, cluster_name: str, retry: Retry | None) -> RouteAction:
+    return RouteAction(
         cluster=cluster_name,
         # Envoy's own default of 15 s counts from the end of the request; the next line is what counts for us.
         timeout=timedelta(0),
         max_stream_duration=RouteActionMaxStreamDuration(
             max_stream_duration=api.timeout, grpc_timeout_header_max=api.timeout
         ),
+        retry_policy=None if retry is None else _retry(retry),
     )
-    if retry is not None:
-        action.retry_policy = _retry(retry)
-    if api.affinity is not None:
-        by = RouteActionHashPolicyHeader(header_name=api.affinity)
-        action.hash_policy = [RouteActionHashPolicy(header=by)]
-    match = RouteMatch(prefix=f"/{api.name}/", grpc=RouteMatchGrpcRouteMatchOptions())
-    if chosen is not None:
-        match.headers = [HeaderMatcher(name=SERVICE_CHOICE, string_match=StringMatcher(exact=chosen))]
-    return Route(name=api.name, match=match, route=action)
+
+
+def _stream_action(stream: Stream, cluster_name: str) -> RouteAction:
+    """Nothing of it is kept to be sent again: only what is repeated is."""
+    forever = timedelta(0)
+    return RouteAction(
+        cluster=cluster_name,
+        timeout=forever,
+        idle_timeout=stream.idle_timeout,
+        # A deadline that the caller sets himself still counts.
+        max_stream_duration=RouteActionMaxStreamDuration(
+            max_stream_duration=forever, grpc_timeout_header_max=forever
+        ),
+    )
 
 
 def _retry(retry: Retry) -> RetryPolicy:

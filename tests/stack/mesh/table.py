@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from services.catalog import Api, Audience, Breaker, Service, Table
+from services.catalog import Api, Audience, Breaker, Service, Stream, Table
 
 TELL = "test.v1.TellService"
 """Public, served by the teller, called by the asker."""
@@ -14,6 +14,8 @@ SECRET = "test.v1.SecretService"
 """Internal, and nobody may call it."""
 ONCE = "test.v1.OnceService"
 """As Tell, but never repeated by a proxy."""
+FLOW = "test.v1.FlowService"
+"""Public; its methods Flow and Stand stream, until Flow has been silent for a second, Stand for minutes."""
 ASK = "test.v1.AskService"
 """Public, served by the asker."""
 BOTH = "test.v1.BothService"
@@ -27,6 +29,12 @@ TABLE: Table = (
         apis=(
             Api(TELL, Audience.PUBLIC, timeout=timedelta(seconds=2)),
             Api(ONCE, Audience.PUBLIC, retry=None),
+            Api(
+                FLOW,
+                Audience.PUBLIC,
+                timeout=timedelta(milliseconds=300),
+                streams=(Stream("Flow", idle_timeout=timedelta(seconds=1)), Stream("Stand")),
+            ),
             Api(STICKY, Audience.INTERNAL, affinity="sticky-key"),
             Api(SECRET, Audience.INTERNAL),
             Api(BOTH, Audience.OPERATOR),
@@ -44,6 +52,6 @@ TABLE: Table = (
         summary="calls",
         objective_p95=timedelta(milliseconds=50),
         apis=(Api(ASK, Audience.PUBLIC), Api(BOTH, Audience.OPERATOR)),
-        calls=(TELL, ONCE, STICKY, BOTH, NARROW),
+        calls=(TELL, ONCE, FLOW, STICKY, BOTH, NARROW),
     ),
 )

@@ -51,7 +51,10 @@ def free_port() -> int:
 
 
 class FakeService(grpc.GenericRpcHandler):
-    """Serves every method: answers with its own id, the path and the metadata that it got, as JSON."""
+    """Serves every method: answers with its own id, the path and the metadata that it got, as JSON.
+
+    Methods `Flow` and `Stand` stream: their id, then each message again. They read on while `reading` is set.
+    """
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
@@ -66,6 +69,8 @@ class FakeService(grpc.GenericRpcHandler):
         self.thawed = asyncio.Event()
         """Cleared: it answers nothing, and no question about its health either, but keeps its connections."""
         self.thawed.set()
+        self.reading = asyncio.Event()
+        self.reading.set()
         self.health = Health()
         self._server: grpc.aio.Server | None = None
 
@@ -73,6 +78,8 @@ class FakeService(grpc.GenericRpcHandler):
         if details.method.startswith("/grpc."):
             return None
         path, metadata = details.method, dict(details.invocation_metadata)
+        if path.endswith(("/Flow", "/Stand")):
+            return grpc.stream_stream_rpc_method_handler(self._flow)
 
         async def answer(_request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
             self.calls += 1
@@ -86,6 +93,16 @@ class FakeService(grpc.GenericRpcHandler):
             return json.dumps({"instance": self.instance.id, "path": path, "metadata": metadata}).encode()
 
         return grpc.unary_unary_rpc_method_handler(answer)
+
+    async def _flow(
+        self, requests: AsyncIterator[bytes], _context: grpc.aio.ServicerContext[bytes, bytes]
+    ) -> AsyncIterator[bytes]:
+        self.calls += 1
+        yield self.instance.id.encode()
+        await self.reading.wait()
+        async for request in requests:
+            yield request
+            await self.reading.wait()
 
     @property
     def is_running(self) -> bool:

@@ -93,6 +93,7 @@ def test_the_public_listener_routes_public_apis_and_the_operators_also_theirs(
     assert public.pop("health") == "health"
     assert public == {
         READ: "storage",
+        "reverie.ingest.v1.IngestService/StreamMemories": "ingest",
         "reverie.ingest.v1.IngestService": "ingest",
         "reverie.query.v1.QueryService": "query",
     }
@@ -183,7 +184,7 @@ def test_an_api_without_retry_is_never_repeated() -> None:
     once = replace(catalog.INGEST, apis=tuple(replace(api, retry=None) for api in catalog.INGEST.apis))
     table = tuple(once if row.name == "ingest" else row for row in SERVICES)
     snapshot = Builder(table).build(topology(), JWKS, {})["edge-a-0"]
-    (route,) = [route for route in routes(snapshot, "public") if route.name.startswith("reverie.ingest")]
+    (route,) = [route for route in routes(snapshot, "public") if route.name.endswith(".IngestService")]
     assert route.route is not None
     assert route.route.retry_policy is None
 
