@@ -23,9 +23,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--operator-port", type=int)
     parser.add_argument("--embedder", choices=[each.value for each in Embedder], default=Embedder.MINILM)
     parser.add_argument("--lanes", type=int, default=1)
+    parser.add_argument("--zones", type=int)
     parser.add_argument("--leash", action="store_true", help="when stdin ends: stop, and remove the home")
     given = parser.parse_args(arguments)
-    options = Options(given.port, given.operator_port, given.embedder, given.lanes)
+    options = Options(given.port, given.operator_port, given.embedder, given.lanes, given.zones)
     home = Home(given.home)
     leash = Leash() if given.leash else None
     try:

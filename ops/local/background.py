@@ -83,6 +83,8 @@ def arguments(options: Options, *, on_leash: bool) -> list[str]:
     found = ["--embedder", options.embedder, "--lanes", str(options.lanes)]
     if options.port is not None:
         found += ["--port", str(options.port)]
+    if options.zones is not None:
+        found += ["--zones", str(options.zones)]
     if options.operator_port is not None:
         found += ["--operator-port", str(options.operator_port)]
     return [*found, "--leash"] if on_leash else found

@@ -1,38 +1,44 @@
 """How others ask a supervisor for something: a line of JSON on a Unix socket, a line back.
 
-{"do": "restart", "name": "query-a-0"}   ->   {"ok": true}   or   {"error": "no process ..."}
+{"do": "restart", "names": ["query-a-0"]}   ->   {"ok": true}   or   {"error": "no process ..."}
 """
 
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 from ops.local.home import HomeError, NotRunningError
-from ops.local.lifecycle import Event, Restarted, Unwanted, Wanted
+from ops.local.lifecycle import Event, Held, Restarted, Unwanted, Wanted
 from ops.local.supervisor import Supervisor
 
-_LONGEST_LINE = 4096
+_LONGEST_LINE = 16_384
 _TIMEOUT = 5.0
+_VERBS: dict[str, Callable[[tuple[str, ...]], tuple[Event, ...]]] = {
+    "start": lambda names: (Wanted(names),),
+    "stop": lambda names: (Unwanted(names),),
+    "restart": lambda names: tuple(map(Restarted, names)),
+    "hold": lambda names: (Held(names),),
+}
 
 
-def parse(line: bytes) -> Event:
-    """The event that a line asks for. ValueError, saying why, if it asks for none."""
+def parse(line: bytes) -> tuple[Event, ...]:
+    """The events that a line asks for. ValueError, saying why, if it asks for none."""
     try:
         request = json.loads(line)
-        verb, name = request["do"], request["name"]
+        verb, names = request["do"], request["names"]
     except (ValueError, KeyError, TypeError):
-        verb, name = None, None
-    match verb, name:
-        case "start", str(name):
-            return Wanted((name,))
-        case "stop", str(name):
-            return Unwanted((name,))
-        case "restart", str(name):
-            return Restarted(name)
-        case _:
-            raise ValueError('a request is one line: {"do": "start|stop|restart", "name": "..."}')
+        verb, names = None, None
+    if not (isinstance(verb, str) and verb in _VERBS and _are_names(names)):
+        raise ValueError(f'a request is one line: {{"do": "{"|".join(_VERBS)}", "names": ["...", ...]}}')
+    return _VERBS[verb](tuple(names))
+
+
+def _are_names(names: Any) -> bool:
+    return isinstance(names, list) and bool(names) and all(isinstance(name, str) for name in names)
 
 
 @contextlib.asynccontextmanager
@@ -43,7 +49,9 @@ async def served(path: Path, supervisor: Supervisor) -> AsyncIterator[None]:
         reply: dict[str, bool | str]
         try:
             async with asyncio.timeout(_TIMEOUT):
-                supervisor.submit(parse(await reader.readline()))
+                line = await reader.readline()
+            for event in parse(line):
+                supervisor.submit(event)
             reply = {"ok": True}
         except (ValueError, KeyError) as error:
             reply = {"error": str(error.args[0])}
@@ -57,20 +65,26 @@ async def served(path: Path, supervisor: Supervisor) -> AsyncIterator[None]:
         yield
 
 
-async def ask(path: Path, verb: str, name: str) -> None:
-    """Ask the supervisor to `start`, `stop` or `restart` a process; it answers before that has happened.
+def ask(path: Path, verb: str, *names: str) -> None:
+    """Ask the supervisor to `start`, `stop`, `restart` or `hold` processes; it answers before it acts.
 
-    NotRunningError if there is no supervisor, HomeError if it refuses.
+    What is asked first is done first. Blocks for some milliseconds, for five seconds at most.
+    NotRunningError if there is no supervisor, HomeError if it refuses or does not answer.
     """
     try:
-        reader, writer = await asyncio.open_unix_connection(str(path))
+        reply = _exchange(path, json.dumps({"do": verb, "names": names}).encode() + b"\n")
     except (FileNotFoundError, ConnectionRefusedError):
         raise NotRunningError("the supervisor does not run: start it with `reverie up`") from None
-    try:
-        writer.write(json.dumps({"do": verb, "name": name}).encode() + b"\n")
-        async with asyncio.timeout(_TIMEOUT):
-            reply = json.loads(await reader.readline())
-    finally:
-        writer.close()
-    if error := reply.get("error"):
-        raise HomeError(error)
+    except (OSError, ValueError) as error:
+        raise HomeError(f"the supervisor does not answer ({error}): look with `reverie status`") from error
+    if refusal := reply.get("error"):
+        raise HomeError(refusal)
+
+
+def _exchange(path: Path, line: bytes) -> Any:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_TIMEOUT)
+        connection.connect(str(path))
+        connection.sendall(line)
+        with connection.makefile("rb") as answer:
+            return json.loads(answer.readline())

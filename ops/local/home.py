@@ -123,6 +123,11 @@ class Home:
         return self.root / "state.json"
 
     @property
+    def ports(self) -> Path:
+        """The ports of the last start, by who listens."""
+        return self.root / "ports.json"
+
+    @property
     def topology(self) -> Path:
         """What the control plane reads."""
         return self.run / "topology.json"

@@ -122,6 +122,13 @@ class Unwanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Somebody kills these, in no order, and wants them to stay dead until they are wanted again."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Restarted:
     """Somebody wants this one to stop and start again."""
 
@@ -163,7 +170,7 @@ class Ticked:
     """Time went by."""
 
 
-Event = Wanted | Unwanted | Restarted | Ready | Unfit | Exited | Proven | Ticked
+Event = Wanted | Unwanted | Held | Restarted | Ready | Unfit | Exited | Proven | Ticked
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +214,8 @@ def _take(specs: Specs, state: State, event: Event, now: float, actions: list[Ac
         case Unwanted(names):
             kept = {n: replace(m, wanted=m.wanted and n not in names) for n, m in state.members.items()}
             return replace(state, members=kept)
+        case Held(names):
+            return _hold(state, names, now, actions)
         case Proven():
             return replace(state, proven=True)
         case Restarted(name):
@@ -226,6 +235,15 @@ def _want(state: State, names: tuple[str, ...], now: float) -> State:
         state = state.change(name, wanted=True)
         if state[name].phase in {Phase.STOPPED, Phase.FAILED}:
             state = state.enter(name, Phase.WAITING, now, failures=0)
+    return state
+
+
+def _hold(state: State, names: tuple[str, ...], now: float, actions: list[Action]) -> State:
+    for name in names:
+        state = state.change(name, wanted=False)
+        if state[name].phase in ALIVE:
+            actions.append(Send(name, signal.SIGKILL))
+            state = state.enter(name, Phase.STOPPING, now)
     return state
 
 

@@ -4,7 +4,7 @@ Nothing here asks the supervisor, which may be dead; its last record only says w
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -53,7 +53,7 @@ async def look(home: Home, *, weigh: bool = True) -> Status:
     proxies, instances, processes, analysis = await asyncio.gather(
         _proxies(home, form),
         asyncio.gather(*(_holds(probes.GrpcHealth(one.app_socket)) for one in form.instances)),
-        asyncio.gather(*(_process(view, name, probe) for name, probe in _probes(home).items())),
+        asyncio.gather(*(_process(view, name, probe) for name, probe in _probes(home, form).items())),
         _analysis(home, form),
     )
     healthy = zip(form.instances, instances, strict=True)
@@ -156,18 +156,31 @@ class _Proxy:
 
 async def _proxies(home: Home, form: Topology) -> dict[str, _Proxy]:
     """Every proxy of the topology, by node id."""
-    import grpc
-
-    try:
-        known = await inspection.proxies(plan.mesh_socket(home))
-    except grpc.aio.AioRpcError:
-        known = {}
+    known = await _known(home, plan.mesh_ids(plan.zones_in(form)))
     nodes = [(one.id, one.admin_socket) for one in form.instances]
     nodes += [(one.id, one.admin_socket) for one in form.edges]
     seen = await asyncio.gather(
         *(asyncio.to_thread(_inspect, socket, known.get(node)) for node, socket in nodes)
     )
     return {node: proxy for (node, _), proxy in zip(nodes, seen, strict=True)}
+
+
+async def _known(home: Home, meshes: Sequence[str]) -> "dict[str, mesh_pb2.Proxy]":
+    """What the control planes say of proxies; of one that several know, the one that it is with."""
+    told = await asyncio.gather(*(_told(plan.mesh_socket(home, name)) for name in meshes))
+    found: dict[str, mesh_pb2.Proxy] = {}
+    for proxies in told:
+        found |= {node: one for node, one in proxies.items() if one.connected or node not in found}
+    return found
+
+
+async def _told(mesh_socket: Path) -> "dict[str, mesh_pb2.Proxy]":
+    import grpc
+
+    try:
+        return await inspection.proxies(mesh_socket)
+    except grpc.aio.AioRpcError:
+        return {}
 
 
 def _inspect(admin_socket: Path, known: "mesh_pb2.Proxy | None") -> _Proxy:
@@ -234,12 +247,13 @@ async def _process(view: _View, name: str, probe: Probe) -> ProcessStatus:
     )
 
 
-def _probes(home: Home) -> dict[str, Probe]:
-    postgres, valkey = plan.stores(home)
+def _probes(home: Home, form: Topology) -> dict[str, Probe]:
+    postgres, nodes = plan.stores(home)
+    meshes = plan.mesh_ids(plan.zones_in(form))
     return {
         plan.POSTGRES: postgres.ready,
-        plan.VALKEY: probes.ValkeyReady(valkey),
-        plan.MESH_ID: probes.GrpcHealth(plan.mesh_socket(home)),
+        **{node.place.name: node.serves for node in nodes},
+        **{name: probes.GrpcHealth(plan.mesh_socket(home, name)) for name in meshes},
     }
 
 
@@ -253,13 +267,21 @@ async def _holds(probe: Probe) -> bool:
 
 
 async def _analysis(home: Home, form: Topology) -> AnalysisStatus:
-    """The queue, asked as an operator would: through the edge."""
-    edge = form.edges[0]
+    """The queue, asked as an operator would: through the first edge that answers."""
     token = identity.issue_token(home, scopes=(identity.OPERATOR,), ttl=_TOKEN_TTL)
-    address = f"{edge.address}:{edge.operator_port}"
+    within = timedelta(seconds=TIMEOUT) / len(form.edges)
+    found = AnalysisStatus()
+    for edge in form.edges:
+        found = await _analysis_by(f"{edge.address}:{edge.operator_port}", token, form.ca, within)
+        if found.due is not None:
+            break
+    return found
+
+
+async def _analysis_by(address: str, token: str, ca: Path, within: timedelta) -> AnalysisStatus:
     try:
-        async with reverie_client.connect(address, token=token, ca=form.ca, retry=NO_RETRY) as reverie:
-            stats = await Operator(reverie).queue_stats(within=timedelta(seconds=TIMEOUT))
+        async with reverie_client.connect(address, token=token, ca=ca, retry=NO_RETRY) as reverie:
+            stats = await Operator(reverie).queue_stats(within=within)
     except ReverieError as error:
         return AnalysisStatus(detail=f"{error.code.name}: {error}")
     oldest = None if stats.oldest_due_age is None else stats.oldest_due_age.total_seconds()

@@ -2,15 +2,15 @@
 
 import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from mesh import topology
 from mesh.topology import EDGE, Topology
 from ops.local import identity, leftovers, logs, observe, pki, plan, ports
 from ops.local.home import Endpoint, Home
-from ops.local.plan import Options, Plan
+from ops.local.plan import Options
 from ops.local.ports import LOOPBACK
 from ops.local.process import ProcessSpec
+from ops.local.processes import Plan
 from ops.local.session import Session
 from services.catalog import SERVICES
 
@@ -38,7 +38,7 @@ async def operate(
             report(f"ended {left} processes that an earlier supervisor left")
         _clean(home)
         wishes = plan.wishes(options, kept_ports(home))
-        with ports.reserved(wishes, _ports(home)) as chosen:
+        with ports.reserved(wishes, home.ports) as chosen:
             form = _lay_out(home, chosen)
             session = Session(
                 home,
@@ -55,7 +55,7 @@ async def operate(
 
 def kept_ports(home: Home) -> dict[str, int]:
     """The ports of last time, by who listened."""
-    return ports.kept(_ports(home))
+    return ports.kept(home.ports)
 
 
 def endpoint(home: Home, form: Topology) -> Endpoint:
@@ -66,10 +66,6 @@ def endpoint(home: Home, form: Topology) -> Endpoint:
         ca=form.ca,
         tenant=home.tenant(),
     )
-
-
-def _ports(home: Home) -> Path:
-    return home.root / "ports.json"
 
 
 def _clean(home: Home) -> None:

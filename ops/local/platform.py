@@ -19,13 +19,25 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from ops.local import background, control, identity, leftovers, lifecycle, observe, procfs, record
+from ops.local import (
+    background,
+    control,
+    identity,
+    leftovers,
+    lifecycle,
+    observe,
+    plan,
+    ports,
+    procfs,
+    record,
+)
 from ops.local.home import Endpoint, Home, HomeError, NotRunningError
 from ops.local.lifecycle import Phase
 from ops.local.plan import Options
 from ops.local.procfs import ProcessId
 from ops.local.record import Record
 from ops.local.status import Status
+from ops.local.zone import Zone
 from services.runtime.clock import MonotonicClock, monotonic
 
 STOP_WITHIN = timedelta(seconds=120)
@@ -106,6 +118,21 @@ class Platform:
         """The processes that run, with their numbers; the supervisor is not among them."""
         return {name: one.pid for name, one in self._record().alive.items()}
 
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """Its zones, in order."""
+        return plan.zones_of(Options(), ports.kept(self.home.ports))
+
+    def zone(self, name: str) -> Zone:
+        """One zone, to be hurt and mended. HomeError if there is none of that name."""
+        if name not in self.zones:
+            raise HomeError(f"no zone {name!r}; there are {', '.join(self.zones)}")
+        return Zone(self, name)
+
+    def names(self) -> tuple[str, ...]:
+        """All of its processes, those too that do not run."""
+        return tuple(self._record().processes)
+
     async def status(self, *, weigh: bool = True) -> Status:
         """How it is, seen from outside; its memory too if `weigh`. NotRunningError if nothing runs."""
         return await observe.look(self.home, weigh=weigh)
@@ -137,23 +164,23 @@ class Platform:
     async def restart(self, name: str, within: timedelta = HEALTHY_WITHIN) -> None:
         """Stop a process as one should if it runs, start it at once in any case, wait until it is ready."""
         before = self._record().processes.get(name)
-        await control.ask(self.home.control, "restart", name)
+        control.ask(self.home.control, "restart", name)
         # The supervisor answers before it acts, so at first the record is the one of before.
-        await self._until(
-            lambda: self._record().processes[name] != before and self._phase(name) in lifecycle.OPEN,
+        await self.until(
+            lambda: self._record().processes[name] != before and self.phase(name) in lifecycle.OPEN,
             within,
             f"{name} did not get ready again",
         )
 
     async def stop_process(self, name: str, within: timedelta = HEALTHY_WITHIN) -> None:
         """Stop a process as one should and leave it so; those that need it stay."""
-        await control.ask(self.home.control, "stop", name)
-        await self._until(lambda: self._phase(name) is Phase.STOPPED, within, f"{name} did not stop")
+        control.ask(self.home.control, "stop", name)
+        await self.until(lambda: self.phase(name) is Phase.STOPPED, within, f"{name} did not stop")
 
     async def start_process(self, name: str, within: timedelta = HEALTHY_WITHIN) -> None:
         """Start a process that was stopped or given up; wait until it is ready."""
-        await control.ask(self.home.control, "start", name)
-        await self._until(lambda: self._phase(name) in lifecycle.OPEN, within, f"{name} did not get ready")
+        control.ask(self.home.control, "start", name)
+        await self.until(lambda: self.phase(name) in lifecycle.OPEN, within, f"{name} did not get ready")
 
     async def wait_healthy(self, within: timedelta = HEALTHY_WITHIN) -> Status:
         """Wait until everything is healthy, in sync and reachable. TimeoutError, with what is not."""
@@ -176,7 +203,7 @@ class Platform:
         A start that has only begun is waited for. NotRunningError if there was nothing to stop.
         """
         # Who holds the home without a record is about to start everything.
-        await self._until(
+        await self.until(
             lambda: self.is_running or not self.home.is_locked(),
             STOP_WITHIN,
             "the start did not get far enough",
@@ -198,14 +225,19 @@ class Platform:
     async def _stop_supervisor(self, supervisor: ProcessId, report: Callable[[str], None]) -> None:
         if not supervisor.is_alive():
             return
+        for name in self.processes():
+            with contextlib.suppress(HomeError):  # it has ended meanwhile
+                # What was frozen could not stop as it should.
+                self.thaw(name)
         os.kill(supervisor.pid, signal.SIGTERM)
         try:
-            await self._until(lambda: not supervisor.is_alive(), STOP_WITHIN, "the supervisor did not end")
+            await self.until(lambda: not supervisor.is_alive(), STOP_WITHIN, "the supervisor did not end")
         except TimeoutError as error:
             report(f"{error}: it is killed")
             os.kill(supervisor.pid, signal.SIGKILL)
 
-    async def _until(self, condition: Callable[[], bool], within: timedelta, otherwise: str) -> None:
+    async def until(self, condition: Callable[[], bool], within: timedelta, otherwise: str) -> None:
+        """Wait until a condition holds. TimeoutError, saying otherwise, if it does not."""
         deadline = self.clock() + within.total_seconds()
         while not condition():
             if self.clock() > deadline:
@@ -218,7 +250,8 @@ class Platform:
             raise NotRunningError(f"no platform runs in {self.home.root}")
         return found
 
-    def _phase(self, name: str) -> Phase:
+    def phase(self, name: str) -> Phase:
+        """Where a process is, as the supervisor knows it."""
         return self._record().processes[name].phase
 
     def _process(self, name: str) -> ProcessId:

@@ -64,10 +64,10 @@ class PostgresReady:
 
 @dataclass(frozen=True, slots=True)
 class ValkeyReady:
-    """The server takes commands and owns every slot."""
+    """The node takes commands, and is where it belongs in the cluster."""
 
     valkey: Valkey
 
     async def __call__(self) -> bool:
-        """ValkeyUnreadyError where waiting does not help."""
+        """Takes it there. ValkeyUnreadyError where waiting does not help."""
         return await self.valkey.ready()

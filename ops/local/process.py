@@ -60,6 +60,12 @@ class ProcessSpec:
         return self.probe is None
 
 
+def zone_of(process: str) -> str:
+    """The zone of a process, by its name; empty for what is in none: the database and its migration."""
+    parts = process.split("-")
+    return parts[1] if len(parts) > 1 else ""
+
+
 class PlanError(Exception):
     """Raised when a list of processes can't be run: a name twice, unknown, or waiting for itself."""
 

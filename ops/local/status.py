@@ -1,8 +1,10 @@
 """How a platform is: what was seen, whether that is well, and what to do if it is not. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from ops.local.process import zone_of
 
 ENOUGH_CALLS = 100
 """Of fewer, the slowest one in twenty is a matter of chance."""
@@ -96,14 +98,26 @@ class Status:
         """What is not well, each with what to do."""
         if not self.supervised:
             yield "the supervisor is dead: `reverie down` stops what is left, `reverie up` starts again"
-        for instance in self.instances:
-            if not (instance.healthy and instance.sidecar_in_sync):
-                yield f"{instance.id}: {instance.detail}; see `reverie logs {instance.id}`"
-        for process in self.processes:
-            if not process.healthy:
-                yield f"{process.name}: {process.detail}; see `reverie logs {process.name}`"
+        yield from self._troubles_of(self.instances, self.processes)
         if self.analysis.due is None:
             yield f"the queue of analysis can't be asked: {self.analysis.detail}"
+
+    def troubles_in(self, zone: str) -> Iterator[str]:
+        """What is not well in one zone. The database is in none."""
+        yield from self._troubles_of(
+            (one for one in self.instances if one.zone == zone),
+            (one for one in self.processes if zone_of(one.name) == zone),
+        )
+
+    def _troubles_of(
+        self, instances: Iterable[InstanceStatus], processes: Iterable[ProcessStatus]
+    ) -> Iterator[str]:
+        for instance in instances:
+            if not (instance.healthy and instance.sidecar_in_sync):
+                yield f"{instance.id}: {instance.detail}; see `reverie logs {instance.id}`"
+        for process in processes:
+            if not process.healthy:
+                yield f"{process.name}: {process.detail}; see `reverie logs {process.name}`"
 
     def hints(self) -> Iterator[str]:
         """What a person may want to know beside: nothing here keeps the platform from being well."""

@@ -10,6 +10,7 @@ from ops.local import lifecycle
 from ops.local.lifecycle import (
     Event,
     Exited,
+    Held,
     Proven,
     Ready,
     Send,
@@ -185,7 +186,7 @@ async def _verdict(name: str, probe: Probe) -> Ready | Unfit | None:
 
 def _names_of(event: Event) -> tuple[str, ...]:
     match event:
-        case Wanted(names) | Unwanted(names):
+        case Wanted(names) | Unwanted(names) | Held(names):
             return names
         case Ticked() | Proven():
             return ()

@@ -1,8 +1,9 @@
-"""The local Valkey: one node in cluster mode that owns every slot.
+"""The local Valkey: nodes of a cluster, one where there is one zone, else two in each.
 
-It holds hints and cached answers only, all of which can be thrown away, so nothing is written to disk but
-the cluster's own notes. Clients come through a Unix socket, with a password. The cluster bus cannot be
-switched off and knows no Unix sockets: it listens on a free port of the loopback, which takes no commands.
+They hold hints and cached answers only, all of which can be thrown away, so nothing is written to disk but
+the cluster's own notes. They listen on loopback ports, for commands with a password: a node names another
+one to clients by host and port, and replicates by them, so Unix sockets would not do. The ports are kept
+from one start to the next, for the notes name them.
 """
 
 import hashlib
@@ -11,19 +12,24 @@ import os
 import secrets
 import shutil
 import signal
-import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.local import userns
-from ops.local.home import SOCKET_BYTES
+from ops.local import userns, valkey_cluster
+from ops.local.valkey_cluster import HOST, Place
 from services.runtime import files
 
 BINARY = "REVERIE_VALKEY_BIN"
 """Environment variable that names another `valkey-server`."""
 
-SLOTS = 16_384
+NODE_TIMEOUT_MS = 1_000
+"""After so long a silent primary is suspected; a replica has taken its place some second later. A node that
+comes back within it keeps its place, and takes commands again after as long."""
+
+_REPLICA = "replica"
+_RIGHTS = "~* &* +@all -@dangerous +info +cluster +flushall +client"
+_REPLICAS_RIGHTS = "+psync +replconf +ping"
 
 
 class ValkeyMissingError(Exception):
@@ -35,43 +41,33 @@ class ValkeyUnreadyError(Exception):
 
 
 class Valkey:
-    """How the server is prepared, started and asked. Starting and ending it is the caller's."""
+    """How one node is prepared, started and asked. Starting and ending it is the caller's."""
 
     def __init__(
         self,
+        place: Place,
+        form: Sequence[Place],
         data_dir: Path,
-        socket_path: Path,
         secrets_dir: Path,
         *,
         max_memory_mib: int = 64,
-        free_port: Callable[[], int] | None = None,
     ) -> None:
-        """Take the paths; nothing is touched yet.
-
-        `free_port` finds the port of the cluster bus, anew for each start; by default any free one.
-        """
+        """Take where this node and all of them are; nothing is touched yet."""
+        self.place = place
         self.data_dir = data_dir
-        self.socket_path = socket_path
         self.password_file = secrets_dir / "valkey"
+        self._form = tuple(form)
         self._max_memory_mib = max_memory_mib
-        self._free_port = free_port or _free_port
 
     def prepare(self) -> None:
         """Make directories, password and configuration, all for this user's eyes only. Safe to repeat.
 
-        Call it before every start: it chooses the port of the cluster bus. Raises ValueError for a socket
-        path that is too long, ValkeyMissingError when there is no server.
+        Raises ValkeyMissingError when there is no server.
         """
-        if len(os.fsencode(self.socket_path)) > SOCKET_BYTES:
-            raise ValueError(
-                f"{self.socket_path} is longer than the {SOCKET_BYTES} bytes that a Unix socket's path"
-                " may have: choose a shorter home"
-            )
         find_server(os.environ)
-        for directory in (self.data_dir, self.socket_path.parent, self.password_file.parent):
+        for directory in (self.data_dir, self.password_file.parent):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self.password_file.exists():
-            files.replace(self.password_file, secrets.token_urlsafe(32))
+        ensure_password(self.password_file)
         files.replace(self._config_file, self._config())
 
     def command(self) -> list[str]:
@@ -84,24 +80,24 @@ class Valkey:
         """Return what the server's environment needs beside the caller's own: nothing."""
         return {}
 
-    def client_environment(self) -> dict[str, str]:
-        """Return what services need to find the server."""
-        return {
-            "REVERIE_VALKEY_SOCKET": str(self.socket_path),
-            "REVERIE_VALKEY_PASSWORD_FILE": str(self.password_file),
-        }
-
     async def ready(self, timeout_seconds: float = 1.0) -> bool:
-        """Say whether the server takes commands; the first time, hand it the slots.
+        """Say whether the node serves, in the place where it belongs; else take its next step to there.
 
-        False while it is starting: a cluster node takes some two seconds. Raises ValkeyUnreadyError when it
-        answers with an error that waiting does not mend, a wrong password for one.
+        False while it is starting: a node takes a second or two. Raises ValkeyUnreadyError when it answers
+        with an error that waiting does not mend, a wrong password for one.
         """
+        return await self._asked(_settle, timeout_seconds)
+
+    async def serves(self, timeout_seconds: float = 1.0) -> bool:
+        """Say whether the node answers for its slots, or follows its primary. Changes nothing."""
+        return await self._asked(_serves, timeout_seconds)
+
+    async def _asked(self, question: Any, timeout_seconds: float) -> bool:
         from redis import exceptions
 
         client = self._client(timeout_seconds)
         try:
-            return await _owns_slots(client)
+            return bool(await question(client, self._form, self.place))
         except exceptions.AuthenticationError as error:
             raise ValkeyUnreadyError(
                 f"Valkey refuses the password in {self.password_file}: {error}"
@@ -119,7 +115,8 @@ class Valkey:
         from redis.backoff import NoBackoff
 
         return Redis(
-            unix_socket_path=str(self.socket_path),
+            host=HOST,
+            port=self.place.port,
             password=self.password_file.read_text(),
             socket_timeout=timeout_seconds,
             socket_connect_timeout=timeout_seconds,
@@ -132,17 +129,28 @@ class Valkey:
         return self.data_dir / "valkey.conf"
 
     def _config(self) -> str:
-        digest = hashlib.sha256(self.password_file.read_bytes()).hexdigest()
+        password = self.password_file.read_text()
+        digest = hashlib.sha256(password.encode()).hexdigest()
         lines = (
-            "port 0",
-            "bind 127.0.0.1",
-            f"unixsocket {_quoted(self.socket_path)}",
-            "unixsocketperm 700",
+            f"port {self.place.port}",
+            f"bind {HOST}",
             "protected-mode yes",
-            f"user default on #{digest} ~* &* +@all -@dangerous +info +cluster +flushall +client",
+            f"user default on #{digest} {_RIGHTS}",
+            f"user {_REPLICA} on #{digest} {_REPLICAS_RIGHTS}",
+            f"primaryuser {_REPLICA}",
+            f"primaryauth {password}",
             "cluster-enabled yes",
-            f"cluster-port {self._free_port()}",
+            f"cluster-port {self.place.bus_port}",
+            f"cluster-announce-ip {HOST}",
             "cluster-config-file nodes.conf",
+            f"cluster-node-timeout {NODE_TIMEOUT_MS}",
+            # What a replica has is always better than nothing.
+            "cluster-replica-validity-factor 0",
+            # While one part of the slots is away, the others serve.
+            "cluster-require-full-coverage no",
+            "repl-diskless-sync-delay 0",
+            "repl-ping-replica-period 1",
+            "repl-backlog-size 1mb",
             f"dir {_quoted(self.data_dir)}",
             "daemonize no",
             'save ""',
@@ -152,6 +160,29 @@ class Valkey:
             "maxmemory-policy volatile-lfu",
         )
         return "\n".join(lines) + "\n"
+
+
+def ensure_password(path: Path) -> None:
+    """Make the password that all nodes and their clients share, where there is none."""
+    if path.exists():
+        return
+    fresh = path.with_name(f".{path.name}.first.{os.getpid()}.{secrets.token_hex(4)}")
+    files.replace(fresh, secrets.token_urlsafe(32))
+    try:
+        # Nodes are prepared side by side: the first one's stays.
+        os.link(fresh, path)
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+
+
+def client_environment(nodes: Sequence[Valkey]) -> dict[str, str]:
+    """Return what services need to find the cluster of these nodes."""
+    return {
+        "REVERIE_VALKEY_NODES": ",".join(f"{HOST}:{node.place.port}" for node in nodes),
+        "REVERIE_VALKEY_PASSWORD_FILE": str(nodes[0].password_file),
+    }
 
 
 def find_server(environment: Mapping[str, str]) -> Path:
@@ -183,18 +214,33 @@ def _on_path() -> list[Path]:
     return [Path(found)] if found else []
 
 
-async def _owns_slots(client: Any) -> bool:
-    info = await client.execute_command("CLUSTER INFO")
-    if int(info["cluster_slots_assigned"]) < SLOTS:
-        await client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
+async def _settle(client: Any, form: Sequence[Place], me: Place) -> bool:
+    seen = valkey_cluster.parse(await client.execute_command("CLUSTER", "NODES"))
+    step = valkey_cluster.next_step(form, me, seen)
+    if step is None:
+        return await _serves(client, form, me)
+    await _take(client, step)
+    return False
+
+
+async def _take(client: Any, step: valkey_cluster.Command) -> None:
+    from redis.exceptions import NoPermissionError, ResponseError
+
+    try:
+        await client.execute_command(*step)
+    except NoPermissionError:
+        raise
+    except ResponseError:
+        # The cluster has moved on since it was looked at: the next look tells.
+        return
+
+
+async def _serves(client: Any, _form: Sequence[Place], _me: Place) -> bool:
+    cluster = await client.execute_command("CLUSTER INFO")
+    if cluster["cluster_state"] != "ok" or int(cluster["cluster_slots_assigned"]) < valkey_cluster.SLOTS:
         return False
-    return bool(info["cluster_state"] == "ok")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    replication = await client.info("replication")
+    return bool(replication["role"] == "master" or replication["master_link_status"] == "up")
 
 
 def _quoted(path: Path) -> str:

@@ -43,11 +43,11 @@ async def main() -> None:
 
 def hints(config: AnalyseConfig) -> Hints:
     """Where this process hears of new work."""
-    if config.valkey_socket is None:
+    if config.valkey_nodes is None:
         return NoHints()
-    client = valkey.connect(
-        config.valkey_socket, config.valkey_password_file, answer_seconds=3 * config.poll_seconds
-    )
+    # Longer than the longest time that the planner listens, but little: a node that froze is left soon.
+    answer_seconds = 1.25 * config.poll_seconds + 0.5
+    client = valkey.connect(config.valkey_nodes, config.valkey_password_file, answer_seconds=answer_seconds)
     return ValkeyHints(client, config.instance)
 
 

@@ -14,8 +14,8 @@ class AnalyseConfig(ServiceConfig):
     egress_socket: Path
     """The Unix socket of its Envoy, by which it calls storage."""
 
-    valkey_socket: Path | None = None
-    """The Unix socket of Valkey; None: no hints, due work is looked for every so often."""
+    valkey_nodes: str | None = None
+    """Valkey's nodes, `host:port,host:port`; None: no hints, due work is looked for every so often."""
 
     valkey_password_file: Path | None = None
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 
 from services.analyse.planner import Key
+from services.runtime.valkey import failures
 from services.storage.client import HINT_FIELD, HINT_STREAM
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from redis.asyncio.cluster import RedisCluster
 
 GROUP = "embed"
 """The group of workers: each hint goes to one of them."""
@@ -43,7 +44,7 @@ class NoHints:
 class ValkeyHints:
     """Reads the stream as a consumer of the group. Nothing is acknowledged: the queue is in the database."""
 
-    def __init__(self, valkey: "Redis", consumer: str) -> None:
+    def __init__(self, valkey: "RedisCluster", consumer: str) -> None:
         self._valkey = valkey
         self._consumer = consumer
         self._log = structlog.get_logger("hints")
@@ -51,15 +52,15 @@ class ValkeyHints:
 
     async def read(self, seconds: float) -> Sequence[Key]:
         """Return the next hints, none if none come in time. HintsDownError if Valkey does not answer."""
-        from redis.exceptions import RedisError, ResponseError
+        from redis.exceptions import ResponseError
 
         try:
             keys = await self._read(seconds)
-        except ResponseError as error:
+        except failures() as error:
+            if not isinstance(error, ResponseError):
+                raise self._down(error) from error
             await self._mend(error)
             return ()
-        except (RedisError, OSError) as error:
-            raise self._down(error) from error
         self._heard()
         return keys
 
@@ -76,13 +77,11 @@ class ValkeyHints:
 
     async def _mend(self, error: Exception) -> None:
         """Make the group where it is missing: at first, and after Valkey lost everything."""
-        from redis.exceptions import RedisError
-
         if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
             raise self._down(error) from error
         try:
             await self._valkey.xgroup_create(HINT_STREAM, GROUP, id="0", mkstream=True)
-        except (RedisError, OSError) as refused:
+        except failures() as refused:
             # Another worker was faster, or Valkey is gone: the next read tells.
             self._log.debug("the group was not made", error=str(refused))
 

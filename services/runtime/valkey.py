@@ -4,24 +4,49 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from redis.asyncio.cluster import RedisCluster
 
-CONNECT_SECONDS = 1.0
+CONNECT_SECONDS = 0.5
 
 
-def connect(socket: Path, password_file: Path | None, *, answer_seconds: float = 1.0) -> "Redis":
-    """A client of the Valkey behind a Unix socket that waits up to `answer_seconds` for an answer.
+def connect(nodes: str, password_file: Path | None, *, answer_seconds: float = 1.0) -> "RedisCluster":
+    """A client of the cluster that one of these nodes (`host:port,host:port`) belongs to; a single one, too.
 
-    It connects at its first command. A command that fails is not repeated.
+    It waits up to `answer_seconds` for an answer. It connects at its first command. A command that fails is
+    not repeated; after it the cluster is looked at anew, so that the next one goes to whoever took over.
+    ValueError for nodes that can't be read.
     """
-    from redis.asyncio import Redis
+    from redis.asyncio.cluster import ClusterNode, RedisCluster
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 
-    return Redis(
-        unix_socket_path=str(socket),
+    return RedisCluster(
+        startup_nodes=[ClusterNode(host, port) for host, port in addresses(nodes)],
+        # Those that were given stay known, however few of them could be seen last time.
+        dynamic_startup_nodes=False,
+        # Each part of the slots serves by itself.
+        require_full_coverage=False,
         password=password_file.read_text().strip() if password_file else None,
         socket_timeout=answer_seconds,
         socket_connect_timeout=CONNECT_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What a command raises when Valkey, or the part of it that has the key, is away or refuses it."""
+    from redis.exceptions import RedisClusterException, RedisError
+
+    return RedisError, RedisClusterException, OSError
+
+
+def addresses(nodes: str) -> list[tuple[str, int]]:
+    """Host and port of each node. ValueError, naming the first that has none."""
+    return [_address(node) for node in nodes.split(",")]
+
+
+def _address(node: str) -> tuple[str, int]:
+    host, _, port = node.strip().rpartition(":")
+    if not (host and port.isdecimal()):
+        raise ValueError(f"{node!r} is no node of Valkey: say host:port, with commas between several")
+    return host, int(port)

@@ -95,10 +95,10 @@ async def _hints(
     config: StorageConfig, analysis: AnalysisService, stop: asyncio.Event
 ) -> AsyncIterator[Hints]:
     """Hints by way of Valkey, with a sweeper behind them; none without Valkey."""
-    if config.valkey_socket is None:
+    if config.valkey_nodes is None:
         yield NoHints()
         return
-    valkey = connect(config.valkey_socket, config.valkey_password_file)
+    valkey = connect(config.valkey_nodes, config.valkey_password_file)
     stream = HintStream(valkey)
     sweeper = Sweeper(analysis.overdue, stream, valkey, instance=config.instance)
     async with server.beside(stream.run, stop), server.beside(sweeper.run, stop):

@@ -26,8 +26,8 @@ class StorageConfig(ServiceConfig):
     search_connections: int = Field(default=6, ge=1)
     write_connections: int = Field(default=4, ge=1)
 
-    valkey_socket: Path | None = None
-    """Valkey's Unix socket. Without it there are no hints: workers find by themselves what is due."""
+    valkey_nodes: str | None = None
+    """Valkey's nodes, `host:port,host:port`. Without them there are no hints: workers look for themselves."""
 
     valkey_password_file: Path | None = None
 

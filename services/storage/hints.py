@@ -13,10 +13,11 @@ from uuid import UUID
 import structlog
 
 from services.runtime.telemetry import Counter
+from services.runtime.valkey import failures
 from services.storage.client import HINT_FIELD, HINT_STREAM
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from redis.asyncio.cluster import RedisCluster
 
 KEYS_AN_ENTRY = 64
 """Memories in one entry at most: small enough to spread a burst over several workers."""
@@ -41,7 +42,9 @@ class HintStream:
     oldest hints are dropped; when Valkey does not answer those under way are. Both are counted.
     """
 
-    def __init__(self, valkey: "Redis", *, capacity: int = _CAPACITY, pause: Pause = asyncio.sleep) -> None:
+    def __init__(
+        self, valkey: "RedisCluster", *, capacity: int = _CAPACITY, pause: Pause = asyncio.sleep
+    ) -> None:
         self.sent = Counter("reverie_hints_sent_total", "Hints that Valkey took.")
         self.dropped = Counter(
             "reverie_hints_dropped_total", "Hints that were given up; the sweeper mends it."
@@ -76,14 +79,12 @@ class HintStream:
         self._some.clear()
 
     async def _send(self, keys: Sequence[Key]) -> bool:
-        from redis.exceptions import RedisError
-
         try:
             async with self._valkey.pipeline(transaction=False) as pipeline:
                 for entry in entries(keys):
                     pipeline.xadd(HINT_STREAM, {HINT_FIELD: entry}, maxlen=MAX_ENTRIES, approximate=True)
                 await pipeline.execute()
-        except (RedisError, OSError) as error:
+        except failures() as error:
             self.dropped.add(len(keys))
             self._say_failing(error)
             return False
@@ -121,7 +122,7 @@ class Sweeper:
         self,
         overdue: Callable[[], Awaitable[Sequence[Key]]],
         hints: HintStream,
-        valkey: "Redis",
+        valkey: "RedisCluster",
         *,
         instance: str,
         every_seconds: float = 5.0,
@@ -154,11 +155,9 @@ class Sweeper:
         return len(keys)
 
     async def _ours(self) -> bool:
-        from redis.exceptions import RedisError
-
         milliseconds = max(1, int(self._every_seconds * 900))
         try:
             taken: Any = await self._valkey.set(self.KEY, self._instance, nx=True, px=milliseconds)
-        except (RedisError, OSError):
+        except failures():
             return False
         return bool(taken)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from ops.local.home import Home
     from ops.local.plan import Options
 
+ZonesOption = Annotated[
+    int | None, typer.Option(help="How many zones, 1 or 3; without it: as last time, else 1.")
+]
 RESTART_WITHIN = timedelta(seconds=120)
 """PostgreSQL may take long to write what it holds, and to recover."""
 
@@ -44,6 +47,7 @@ def up(
     operator_port: OperatorPortOption = None,
     embedder: EmbedderOption = Embedder.MINILM,
     lanes: Annotated[int, typer.Option(min=1, max=64, help="Batches of writes under way at a time.")] = 1,
+    zones: ZonesOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Start the platform on this machine. Without --detach: stay, show the logs, stop it at Ctrl-C."""
@@ -53,7 +57,7 @@ def up(
     from ops.local.plan import Options
 
     place = _locate(home)
-    options = Options(port, operator_port, embedder.value, lanes)
+    options = Options(port, operator_port, embedder.value, lanes, zones)
     with start_failures.told(place):
         asyncio.run((_detached if detach else _foreground)(place, options, output))
 
@@ -137,13 +141,14 @@ def doctor(
     home: HomeOption = None,
     port: PortOption = None,
     operator_port: OperatorPortOption = None,
+    zones: ZonesOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Look whether this machine has what a platform needs. Exit code 1: it would not start."""
     from ops.local import doctor as examination
     from ops.local.plan import Options
 
-    context = examination.Context(_locate(home), Options(port, operator_port))
+    context = examination.Context(_locate(home), Options(port, operator_port, zones=zones))
     results = examination.examine(context)
     if output is Output.JSON:
         streams.print_json({"checks": [result.as_json() for result in results]})

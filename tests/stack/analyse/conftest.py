@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket as socketlib
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
@@ -11,9 +12,10 @@ from pathlib import Path
 import grpc
 import pytest
 import pytest_asyncio
-from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
 
 from ops.local.valkey import Valkey
+from ops.local.valkey_cluster import HOST, Place
 from reverie.storage.v1 import analysis_pb2_grpc
 from services.runtime.interceptors import CallNumbers, Guard
 from services.runtime.valkey import connect
@@ -27,15 +29,23 @@ PATIENCE = Patience(
 )
 
 
+def free_port() -> int:
+    """A port that nobody listens on; what the kernel hands out it does not hand out again soon."""
+    with socketlib.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
 class ValkeyServer:
     """A running Valkey."""
 
     def __init__(self, home: Path) -> None:
-        self.valkey = Valkey(home / "data", home / "valkey.sock", home / "secrets")
+        place = Place("valkey-a-0", "a", free_port(), free_port())
+        self.valkey = Valkey(place, [place], home / "data", home / "secrets")
         self._process: subprocess.Popen[bytes] | None = None
 
-    def client(self) -> "Redis":
-        return connect(self.valkey.socket_path, self.valkey.password_file)
+    def client(self) -> "RedisCluster":
+        return connect(f"{HOST}:{self.valkey.place.port}", self.valkey.password_file)
 
     async def start(self) -> None:
         self._spawn()
@@ -65,7 +75,7 @@ async def valkey_server() -> AsyncIterator[ValkeyServer]:
 
 
 @pytest_asyncio.fixture
-async def valkey(valkey_server: ValkeyServer) -> "AsyncIterator[Redis]":
+async def valkey(valkey_server: ValkeyServer) -> "AsyncIterator[RedisCluster]":
     """A client of an empty Valkey."""
     client = valkey_server.client()
     await client.flushall()

@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
 
 from services.analyse import hints as read
 from services.analyse.hints import HintsDownError, ValkeyHints
@@ -32,7 +32,7 @@ def test_what_one_side_packs_the_other_unpacks() -> None:
     ]
 
 
-async def test_a_hint_wakes_a_worker_at_once(storage: Storage, socket: Path, valkey: "Redis") -> None:
+async def test_a_hint_wakes_a_worker_at_once(storage: Storage, socket: Path, valkey: "RedisCluster") -> None:
     stream = HintStream(valkey)
     stage = Instant()
     async with working(socket, stage, ValkeyHints(valkey, "one"), pace=ONLY_HINTS):
@@ -45,7 +45,7 @@ async def test_a_hint_wakes_a_worker_at_once(storage: Storage, socket: Path, val
     assert stream.sent.value() == 1
 
 
-async def test_hints_are_spread_over_the_workers_of_a_group(valkey: "Redis") -> None:
+async def test_hints_are_spread_over_the_workers_of_a_group(valkey: "RedisCluster") -> None:
     stream = HintStream(valkey)
     one, two = ValkeyHints(valkey, "one"), ValkeyHints(valkey, "two")
     await one.read(0.01)
@@ -58,7 +58,7 @@ async def test_hints_are_spread_over_the_workers_of_a_group(valkey: "Redis") -> 
 
 
 async def test_a_flush_of_valkey_with_a_backlog_loses_no_analysis(
-    storage: Storage, socket: Path, valkey: "Redis"
+    storage: Storage, socket: Path, valkey: "RedisCluster"
 ) -> None:
     stream = HintStream(valkey)
     operations = [create(f"u{n % 3}", memory(f"{n}")) for n in range(200)]
@@ -109,7 +109,7 @@ async def test_taking_hints_never_waits_and_drops_the_oldest(valkey_server: Valk
     await client.aclose()
 
 
-async def test_the_stream_stays_bounded(valkey: "Redis", monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_stream_stays_bounded(valkey: "RedisCluster", monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(written, "MAX_ENTRIES", 200)
     stream = HintStream(valkey, capacity=64 * 2_000)
     stream.wrote([(uuid4(), uuid4()) for _ in range(64 * 1_000)])
@@ -118,7 +118,7 @@ async def test_the_stream_stays_bounded(valkey: "Redis", monkeypatch: pytest.Mon
 
 
 async def test_what_is_overdue_is_hinted_again_by_one_of_several_instances(
-    storage: Storage, valkey: "Redis"
+    storage: Storage, valkey: "RedisCluster"
 ) -> None:
     await storage.written(create("ana"))
     stream = HintStream(valkey)
@@ -135,7 +135,7 @@ async def test_what_is_overdue_is_hinted_again_by_one_of_several_instances(
     assert await valkey.xlen(HINT_STREAM) == 1
 
 
-async def test_a_lapsed_lease_is_hinted_again(storage: Storage, socket: Path, valkey: "Redis") -> None:
+async def test_a_lapsed_lease_is_hinted_again(storage: Storage, socket: Path, valkey: "RedisCluster") -> None:
     stream = HintStream(valkey)
     sweeper = Sweeper(storage.analysis.overdue, stream, valkey, instance="storage-a-0", every_seconds=0.05)
     await storage.written(create("ana"))
@@ -149,7 +149,7 @@ async def test_a_lapsed_lease_is_hinted_again(storage: Storage, socket: Path, va
         await asyncio.wait((task,))
 
 
-def _listens(valkey: "Redis", consumer: str):  # type: ignore[no-untyped-def]
+def _listens(valkey: "RedisCluster", consumer: str):  # type: ignore[no-untyped-def]
     async def listens() -> bool:
         if not await valkey.exists(HINT_STREAM):
             return False
@@ -160,7 +160,7 @@ def _listens(valkey: "Redis", consumer: str):  # type: ignore[no-untyped-def]
     return listens
 
 
-async def _again(valkey: "Redis", condition) -> bool:  # type: ignore[no-untyped-def]
+async def _again(valkey: "RedisCluster", condition) -> bool:  # type: ignore[no-untyped-def]
     await valkey.delete(Sweeper.KEY)
     return bool(await condition())
 

@@ -145,7 +145,7 @@ async def test_one_process_is_stopped_started_and_restarted_on_request(home: Hom
     with pytest.raises(HomeError, match="no process 'nobody'; there are a, b"):
         await platform.restart("nobody")
     with pytest.raises(HomeError, match="no process 'nobody'; there are a, b"):
-        await control.ask(home.control, "start", "nobody")
+        control.ask(home.control, "start", "nobody")
 
 
 async def test_what_is_killed_comes_back_and_is_counted(home: Home, start: Start) -> None:

@@ -12,14 +12,15 @@ from uuid import UUID
 import grpc
 import pytest
 import pytest_asyncio
-from redis.asyncio import Redis
 
 import reverie_client
 from ops.local import identity
 from ops.local.plan import POSTGRES, VALKEY, instance_id, stores
 from ops.local.platform import Platform
+from ops.local.valkey_cluster import HOST
 from reverie_client import NO_RETRY, Ids, NewMemory, RetryPolicy, User, methods
 from reverie_client.errors import StoreDown
+from services.runtime.valkey import connect
 from services.storage.client import HINT_STREAM
 from tests.stack.cli.command import Command
 from tests.stack.servers import until
@@ -140,9 +141,8 @@ async def test_a_backlog_is_analysed_though_valkey_was_flushed(platform: Platfor
     with frozen(platform, ANALYSE):
         outcomes = await somebody.create_batch(notes(BACKLOG))
         assert all(outcome.created for outcome in outcomes)
-        _, valkey = stores(platform.home)
-        password = valkey.password_file.read_text()
-        async with Redis(unix_socket_path=str(valkey.socket_path), password=password) as redis:
+        _, (node,) = stores(platform.home)
+        async with connect(f"{HOST}:{node.place.port}", node.password_file) as redis:
 
             async def is_hinted() -> bool:
                 return bool(await redis.exists(HINT_STREAM))

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from ops.local.home import ROOM_FOR_SOCKETS, SOCKET_BYTES, Endpoint, Home, HomeError, NotRunningError, fits
-from ops.local.plan import EDGE_ID, MESH_ID, POSTGRES, VALKEY, instance_id, mesh_socket
+from ops.local.plan import EDGE_ID, MESH_ID, POSTGRES, instance_id, mesh_socket
 from services.catalog import SERVICES
 
 
@@ -110,7 +110,6 @@ def test_every_socket_fits_below_the_longest_run_directory() -> None:
         home.control.relative_to(home.run),
         home.instance(MESH_ID).relative_to(home.run) / "mesh.sock",
         Path(POSTGRES) / ".s.PGSQL.5432.lock",
-        Path(VALKEY) / "valkey.sock",
     ]
     assert max(len(os.fsencode(longest / socket)) for socket in sockets) <= SOCKET_BYTES
 

@@ -14,6 +14,7 @@ from ops.local.lifecycle import (
     Action,
     Event,
     Exited,
+    Held,
     Phase,
     Proven,
     Ready,
@@ -109,6 +110,29 @@ def test_what_dies_starts_again_though_its_dependency_is_away() -> None:
     machine.take(Ready("store"), Ready("service"), died("store"), died("service"))
     assert set(machine.after(0.05)) == {Spawn("store"), Spawn("service")}
     assert machine.state["service"].restarts == 1
+
+
+def test_what_is_held_is_killed_in_no_order_and_stays_dead_until_it_is_wanted() -> None:
+    machine = Machine(spec("store"), spec("service", "store"), spec("other"))
+    machine.want_all()
+    machine.take(Ready("store"), Ready("service"), Ready("other"))
+    both = ("store", "service")
+    assert machine.take(Held(both)) == [Send("store", signal.SIGKILL), Send("service", signal.SIGKILL)]
+    assert machine.take(Held(both)) == [Send("store", signal.SIGKILL), Send("service", signal.SIGKILL)]
+    machine.take(died("service"), died("store"))
+    assert machine.after(1000) == []
+    assert machine.state.is_ready
+    assert [machine.phase(name) for name in (*both, "other")] == [Phase.STOPPED, Phase.STOPPED, Phase.READY]
+    assert machine.take(Wanted(both)) == [Spawn("store"), Spawn("service")]
+    assert machine.state["service"].restarts == 0
+
+
+def test_what_waits_to_start_again_does_not_when_it_is_held() -> None:
+    machine = Machine(spec("service"))
+    machine.want_all()
+    machine.take(Ready("service"), died("service"), Held(("service",)))
+    assert machine.phase("service") is Phase.STOPPED
+    assert machine.after(1000) == []
 
 
 def test_pauses_between_restarts_double_up_to_a_bound() -> None:

@@ -81,4 +81,6 @@ def test_a_service_that_nobody_calls_needs_no_port() -> None:
         "storage-a-0",
         "ingest-a-0",
         "query-a-0",
+        "valkey-a-0",
+        "valkey-a-0/bus",
     }
