@@ -1,3 +1,4 @@
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -6,6 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.runtime import time_expressions
 from services.runtime.terms import (
     Precision,
     Trait,
@@ -16,6 +18,15 @@ from services.runtime.terms import (
     traits,
     words,
 )
+
+# Quotes, accents, letters and digits of other scripts, signs that decompose, and words that tell times.
+FRAGMENTS = st.sampled_from(
+    (*"aZ09 '_-.,\n\t!\"", *"’‘“”—…éÉßıİKſ™²½ﬁ猫かガ٢\u0301\u3099\u00a0", "20", "19", "2019", "may", "march",  # noqa: RUF001
+     "last", "week", "weeks", "yesterday", "monday", "ago", "for", "the", "other", "day", "in", "next", "few",
+     "don't", "7th")
+)  # fmt: skip
+MIXED = st.lists(FRAGMENTS, max_size=14).map("".join)
+TEXTS = MIXED | st.lists(FRAGMENTS, max_size=14).map(" ".join) | st.text(max_size=60)
 
 
 def hashes(blob: bytes) -> list[int]:
@@ -88,6 +99,20 @@ def test_very_long_words_are_cut_alike_in_memory_and_question() -> None:
 def test_any_text_has_terms_of_four_bytes_each_and_finds_itself(text: str) -> None:
     blob = memory_terms(text)
     assert hashes(blob) == [term.hash for term in question_terms(text)]
+
+
+@given(TEXTS, TEXTS, st.lists(TEXTS, max_size=2))
+def test_terms_are_those_of_all_words_in_one_text(text: str, place: str, people: list[str]) -> None:
+    whole = " ".join((text, "7 May 2023 Sunday", place, *people))
+    expected = [term_hash(stem) for word in words(whole) for stem in stems(word)]
+    found = memory_terms(text, date(2023, 5, 7), Precision.DAY, place=place, people=people)
+    assert hashes(found) == expected
+
+
+@given(TEXTS)
+def test_a_time_is_told_where_the_expression_is_found(text: str) -> None:
+    expression = re.compile(time_expressions._TIME_EXPRESSION.pattern.replace(r"\W", r"\b", 1))
+    assert bool(traits(text) & Trait.TIME_EXPRESSION) == bool(expression.search(text.lower()))
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
