@@ -23,6 +23,9 @@ METADATA_KEY = "reverie-token"
 VALID_KEYS = 2
 """How many keys are valid at a time: the newest, which seals, and the one before."""
 
+REMEMBERED = 4_096
+"""Consistency tokens that are remembered, some 300 bytes each; then all are forgotten."""
+
 MAX_TEXT = 16_384
 """Characters of the longest token that is looked at."""
 
@@ -70,12 +73,21 @@ class ConsistencyToken(NamedTuple):
     revision: int
 
 
+class _Recent(NamedTuple):
+    """Consistency tokens by the keys that they are good for: a caller sends the same one until it writes."""
+
+    keyring: Keyring
+    sealed: dict[ConsistencyToken, str]
+    parsed: dict[str, ConsistencyToken]
+
+
 class Tokens:
     """Seals and opens tokens, by the keys as they are on disk if they are from there."""
 
     def __init__(self, keyring: Keyring, clock: MonotonicClock = monotonic) -> None:
         self._keyring = keyring
         self._watched = Watched(keyring.directory, Keyring.load, clock) if keyring.directory else None
+        self._known = _Recent(keyring, {}, {})
 
     def seal(self, kind: str, payload: bytes) -> str:
         """A token of that kind. The payload can be read by whoever holds it."""
@@ -95,14 +107,30 @@ class Tokens:
 
     def consistency(self, token: ConsistencyToken) -> str:
         """A sealed consistency token."""
-        head = _CONSISTENCY_HEAD.pack(token.owner.bytes, token.revision)
-        return self.seal(_CONSISTENCY, head + token.lineage)
+        sealed = self._recent().sealed
+        text = sealed.get(token)
+        if text is None:
+            head = _CONSISTENCY_HEAD.pack(token.owner.bytes, token.revision)
+            text = sealed[token] = self.seal(_CONSISTENCY, head + token.lineage)
+        return text
 
     def parse_consistency(self, text: str) -> ConsistencyToken:
         """The consistency token that was sealed. TokenInvalid if it is none of ours."""
-        payload = self.open(_CONSISTENCY, text)
-        owner, revision = _CONSISTENCY_HEAD.unpack_from(payload)
-        return ConsistencyToken(payload[_CONSISTENCY_HEAD.size :], UUID(bytes=owner), revision)
+        parsed = self._recent().parsed
+        token = parsed.get(text)
+        if token is None:
+            payload = self.open(_CONSISTENCY, text)
+            owner, revision = _CONSISTENCY_HEAD.unpack_from(payload)
+            token = ConsistencyToken(payload[_CONSISTENCY_HEAD.size :], UUID(bytes=owner), revision)
+            parsed[text] = token
+        return token
+
+    def _recent(self) -> "_Recent":
+        """What these keys have sealed and opened lately."""
+        keyring, known = self._keys(), self._known
+        if known.keyring is not keyring or len(known.sealed) + len(known.parsed) >= REMEMBERED:
+            known = self._known = _Recent(keyring, {}, {})
+        return known
 
     def _key(self, name: bytes) -> bytes:
         key_id = name.decode("latin-1")

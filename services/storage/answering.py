@@ -15,7 +15,7 @@ import numpy.typing as npt
 from reverie.storage.v1 import search_pb2
 from services.runtime.errors import ReverieError
 from services.storage import feed, queries, records
-from services.storage.feed import Cosines
+from services.storage.feed import Cosines, Now
 from services.storage.filtering import Filter
 from services.storage.ranking import Question, Ranking, rank, rescore, weights_of
 from services.storage.remaining import Hits
@@ -31,9 +31,9 @@ PAGE_BYTES = 4 * 1024 * 1024
 """What the hits of a page may have in all; the rest is on the next one."""
 
 Bodies = Mapping[bytes, "Record"]
-"""Rows by id: the owner's revision, the exact cosine or NULL, then the memory."""
+"""Rows by id: what `Now.of` reads, the exact cosine or NULL, then the memory."""
 
-_COSINE, _MEMORY = 1, 2
+_COSINE, _MEMORY = 4, 5
 
 
 Pending = asyncio.Task[Cosines | None]
@@ -114,12 +114,19 @@ async def bodies(
     """
     wanted = [records.id_of(id_) for id_ in _with_neighbours(view, ids, around)]
     if not wanted:
+        await confirm(view)
         return {}
     blob = None if vector is None else vector.tobytes()
     rows = await view.reader.fetch(queries.text("search_hits"), view.owner, wanted, view.now.model, blob)
-    if not rows or rows[0][0] != view.now.state.revision:
+    if Now.of(rows[0]) != view.now:
         raise MovedError
-    return {row["id"].bytes: row for row in rows if row["id"] is not None}
+    return {row[_MEMORY].bytes: row for row in rows if row[_MEMORY] is not None}
+
+
+async def confirm(view: View) -> None:
+    """Raise MovedError if the view's state was guessed and is not the one that there is."""
+    if view.guessed and await feed.now(view.reader, view.owner) != view.now:
+        raise MovedError
 
 
 def put_hits(

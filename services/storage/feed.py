@@ -4,7 +4,7 @@ All functions read in the snapshot of the connection that they are given, if it 
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 from uuid import UUID
 
 import numpy as np
@@ -37,6 +37,11 @@ class Now(NamedTuple):
     model: int
     """The model whose vectors answer questions."""
 
+    @classmethod
+    def of(cls, row: "asyncpg.Record") -> Self:
+        """What a row says whose first columns are those of `search_state`."""
+        return cls(State.of(row), row[3])
+
     @property
     def empty(self) -> bool:
         """Whether it is as if the owner had no memories."""
@@ -62,7 +67,7 @@ class Cosines(NamedTuple):
 async def now(connection: "Connection | Pool", owner: UUID) -> Now:
     """Read the state of things."""
     (row,) = await connection.fetch(queries.text("search_state"), owner)
-    return Now(State.of(row), row[3])
+    return Now.of(row)
 
 
 async def columns(connection: "Connection", owner: UUID) -> Columns:

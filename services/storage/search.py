@@ -12,7 +12,7 @@ from services.runtime import names, principal
 from services.runtime.tokens import ConsistencyToken, Tokens
 from services.storage import asked, days
 from services.storage.analyses import DIMENSIONS
-from services.storage.answering import Ahead, Around, Pending, bodies, found, put_hits
+from services.storage.answering import Ahead, Around, Pending, bodies, confirm, found, put_hits
 from services.storage.database import Pool
 from services.storage.freshness import Freshness, State
 from services.storage.ranking import Question
@@ -79,19 +79,30 @@ class SearchService(search_pb2_grpc.StorageSearchServiceServicer):
     async def _first_page(
         self, request: search_pb2.SearchRequest, caller: Caller, *, pinned: bool
     ) -> tuple[search_pb2.SearchResponse, State]:
+        guess = None if pinned or request.known_revision else self._segments.guess(caller.owner, caller.seen)
+        if guess is not None:
+            return await self._answered(guess, request, caller), guess.now.state
+
         async def unchanged(state: State) -> bool:
             await self._freshness.require(state, caller.seen)
             return state.revision == request.known_revision != 0
 
         ahead = self._cosines_ahead(caller.owner, request.question)
         async with self._segments.view(caller.owner, unchanged, pinned=pinned) as view:
-            state = view.now.state
-            response = search_pb2.SearchResponse(revision=state.revision, warm=view.warm)
-            if state.revision == request.known_revision != 0:
-                response.unchanged = True
-            elif not _said_speakers(view, request.speakers_digest, response) and view.segment:
-                await self._rank(view, request, caller, response, ahead)
-            return response, state
+            return await self._answered(view, request, caller, ahead), view.now.state
+
+    async def _answered(
+        self, view: View, request: search_pb2.SearchRequest, caller: Caller, ahead: Pending | None = None
+    ) -> search_pb2.SearchResponse:
+        revision = view.now.state.revision
+        response = search_pb2.SearchResponse(revision=revision, warm=view.warm)
+        if revision == request.known_revision != 0:
+            response.unchanged = True
+        elif _said_speakers(view, request.speakers_digest, response):
+            await confirm(view)
+        elif view.segment:
+            await self._rank(view, request, caller, response, ahead)
+        return response
 
     def _cosines_ahead(self, owner: UUID, question: search_pb2.Question) -> Pending | None:
         """Begin to compute cosines if the owner's memories have to be read first."""

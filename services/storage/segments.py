@@ -2,8 +2,9 @@
 
 A view is a state of an owner together with the owner's segment at exactly its revision. It is pinned by a
 snapshot, or, where all of the segment is in memory, by nothing: a revision names one state of an owner, so
-whoever reads more compares revisions, and looks again through a pinned view if they differ. That spares two
-round trips, and no connection waits while memories are ranked.
+whoever reads more compares states, and looks again through a pinned view if they differ. That spares two
+round trips, and no connection waits while memories are ranked. A guessed view spares the third: its state is
+the one of the last search.
 
 What is not in memory is read from the database; vectors follow in the background, and until they are there
 their cosines come from the database too. Any segment may go at any time; nothing here is written back.
@@ -22,6 +23,7 @@ import structlog
 
 from services.runtime.errors import ReverieError
 from services.runtime.telemetry import Counter, Gauge
+from services.runtime.tokens import ConsistencyToken
 from services.storage import feed
 from services.storage.analyses import DIMENSIONS
 from services.storage.columns import Columns
@@ -72,6 +74,13 @@ class Entry:
     def suits(self, now: Now) -> bool:
         """Say whether the segment is of this model and this history of the database."""
         return self._kind == (now.model, now.state.lineage)
+
+    def last_known(self) -> Now | None:
+        """What the database showed when it was at the segment's revision; None without a whole segment."""
+        if self.segment is None or self._kind is None or not self.has_vectors:
+            return None
+        model, lineage = self._kind
+        return Now(State(self.segment.revision, erased=False, lineage=lineage), model)
 
     def renew(self, now: Now) -> None:
         """Start from nothing, for this model and history."""
@@ -173,6 +182,8 @@ class View:
     """Whether the segment has the vectors; else cosines are to be read."""
     warm: bool = False
     """Whether the segment was in memory."""
+    guessed: bool = False
+    """Whether `now` is what was known last: to be confirmed by what is read for the answer."""
 
 
 class Segments:
@@ -196,6 +207,18 @@ class Segments:
     def holds(self, owner: UUID) -> bool:
         """Say whether an owner's segment is in memory, whatever its revision."""
         return self._cache.find(owner) is not None
+
+    def guess(self, owner: UUID, seen: ConsistencyToken | None) -> View | None:
+        """A view of the state that was known last, if all of it is in memory and it shows what is seen.
+
+        Mostly nothing has changed, and then the statement that reads what is to be shown says so too.
+        """
+        entry = self._cache.find(owner)
+        now = None if entry is None else entry.last_known()
+        if entry is None or now is None or not now.state.shows(seen):
+            return None
+        self._cache.entry(owner)  # used last
+        return View(self._pool, owner, now, entry.segment, has_vectors=True, warm=True, guessed=True)
 
     @asynccontextmanager
     async def view(

@@ -38,7 +38,7 @@ class Search:
         self.cache = SegmentCache(mib * 1024 * 1024)
         self._end = asyncio.Event()
         self._segments = Segments(
-            database.read, self.cache, pause=_at_once if loads else lambda _: self._end.wait()
+            database.search, self.cache, pause=_at_once if loads else lambda _: self._end.wait()
         )
         self.service = SearchService(database.read, self._segments, storage.tokens)
 

@@ -64,20 +64,56 @@ async def test_a_write_between_ranking_and_reading_makes_the_search_look_again(
     await storage.written(gone, create("ana", "An open cat."))
     await attach_all(storage)
     await search.warm("ana")
-    fetch = database.read.fetch
+    fetch = database.search.fetch
 
     async def fetch_late(query: str, *arguments: Any) -> list[Any]:
         if query == queries.text("search_hits"):
-            monkeypatch.setattr(database.read, "fetch", fetch)
+            monkeypatch.setattr(database.search, "fetch", fetch)
             await storage.written(delete("ana", gone.id))
         return await fetch(query, *arguments)
 
-    monkeypatch.setattr(database.read, "fetch", fetch_late)
+    monkeypatch.setattr(database.search, "fetch", fetch_late)
     response = await search.ask("ana", "cat", axis(0))
-    assert database.read.fetch == fetch, "the search read its memories outside of a snapshot"
+    assert database.search.fetch == fetch, "the search read its memories outside of a snapshot"
     assert texts(response.hits) == ["An open cat."]
     (state,) = await storage.sql("SELECT revision FROM owners WHERE owner = $1", owner_of("ana"))
     assert response.revision == state["revision"]
+
+
+async def test_a_search_of_what_is_in_memory_takes_one_statement(
+    storage: Storage, search: Search, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await storage.written(create("ana", "A cat."))
+    await attach_all(storage)
+    await search.warm("ana")
+    fetch, statements = database.search.fetch, []
+
+    async def fetch_counted(query: str, *arguments: Any) -> list[Any]:
+        statements.append(query)
+        return await fetch(query, *arguments)
+
+    monkeypatch.setattr(database.search, "fetch", fetch_counted)
+    assert texts((await search.ask("ana", "cat", axis(0))).hits) == ["A cat."]
+    assert statements == [queries.text("search_hits")]
+
+
+async def test_a_search_that_finds_nothing_in_memory_looks_whether_that_is_all(
+    storage: Storage, search: Search
+) -> None:
+    await storage.written(create("ana", "A cat."))
+    await attach_all(storage)
+    await search.warm("ana")
+    assert not (await search.ask("ana", "dog", filter={"kinds": [3]})).hits
+    await storage.written(create("ana", "A dog.", kind=3))
+    assert texts((await search.ask("ana", "dog", filter={"kinds": [3]})).hits) == ["A dog."]
+
+
+async def test_an_owner_who_is_erased_is_not_answered_from_memory(storage: Storage, search: Search) -> None:
+    await storage.written(create("ana", "A cat."))
+    await attach_all(storage)
+    await search.warm("ana")
+    await storage.sql("UPDATE owners SET erase_time = now() WHERE owner = $1", owner_of("ana"))
+    assert not (await search.ask("ana", "cat", axis(0))).hits
 
 
 async def test_a_page_ends_where_an_answer_would_grow_too_large(
