@@ -1,19 +1,18 @@
 """What an Envoy is started with: who it is, where its control plane and its admin socket are.
 
-    path.write_text(json.dumps(bootstrap("query-a-0", "query", "a", admin_socket=..., mesh_socket=...)))
+    path.write_text(json.dumps(bootstrap("query-a-0", "query", "a", Path("admin.sock"), Path("mesh.sock"))))
     subprocess.Popen(command(path))
 
 All else comes by xDS.
 """
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 MESH_CLUSTER = "mesh"
-"""The cluster of the control plane; the only one that is static, besides `LOCAL_CLUSTER`."""
-LOCAL_CLUSTER = "local"
-"""The cluster of the proxy's own peers: Envoy weighs their zones against a callee's to stay in its own."""
+"""The cluster of the control planes; the only one that is static."""
 MAX_CONNECTIONS = 4096
 """Downstream connections that a proxy holds at most; more are closed at once."""
 
@@ -37,14 +36,21 @@ def command(bootstrap_path: Path) -> list[str]:
     return [str(binary), "--config-path", str(bootstrap_path), *options]
 
 
-def bootstrap(node_id: str, service: str, zone: str, admin_socket: Path, mesh_socket: Path) -> dict[str, Any]:
-    """The JSON value of a proxy's bootstrap file. Envoy refuses sockets of more than 107 bytes."""
+def bootstrap(
+    node_id: str, service: str, zone: str, admin_socket: Path, *mesh_sockets: Path
+) -> dict[str, Any]:
+    """The JSON value of a proxy's bootstrap file. Envoy refuses sockets of more than 107 bytes.
+
+    `mesh_sockets`: those of the control planes, the nearest first, at least one. A proxy goes on to the next
+    within about a second when the one it listens to dies or freezes, and stays there while that is well.
+    """
+    if not mesh_sockets:
+        raise ValueError("a proxy needs the socket of at least one control plane")
     return {
         "node": {"id": node_id, "cluster": service, "locality": {"zone": zone}},
         "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": _OWNER_ONLY}}},
         "dynamic_resources": {"ads_config": _ads(), "cds_config": _ADS, "lds_config": _ADS},
-        "static_resources": {"clusters": [_control_plane(mesh_socket), _peers()]},
-        "cluster_manager": {"local_cluster_name": LOCAL_CLUSTER},
+        "static_resources": {"clusters": [_control_planes(mesh_sockets)]},
         # Without it histograms are merged by a timer in every proxy, and are stale when somebody looks.
         "stats_flush_on_admin": True,
         "overload_manager": _overload(),
@@ -62,15 +68,26 @@ def _ads() -> dict[str, Any]:
     }
 
 
-def _control_plane(socket: Path) -> dict[str, Any]:
-    endpoint = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}
-    # A control plane that hangs is noticed by its missing pongs, not after the kernel's minutes.
-    keepalive = {"interval": "10s", "timeout": "5s"}
+def _control_planes(sockets: Sequence[Path]) -> dict[str, Any]:
+    # One that hangs is noticed by its missing pongs, not after the kernel's minutes.
+    keepalive = {"interval": "0.5s", "timeout": "0.5s"}
     return {
         "name": MESH_CLUSTER,
         "type": "STATIC",
         "connect_timeout": "1s",
-        "load_assignment": {"cluster_name": MESH_CLUSTER, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "load_assignment": {
+            "cluster_name": MESH_CLUSTER,
+            "endpoints": [_rank(priority, socket) for priority, socket in enumerate(sockets)],
+        },
+        # Nothing asks how a control plane is but the stream: once it has ended, the next one is tried.
+        "outlier_detection": {
+            "consecutive_5xx": 1,
+            "enforcing_consecutive_5xx": 100,
+            "interval": "0.5s",
+            "base_ejection_time": "5s",
+            "max_ejection_time": "5s",
+            "max_ejection_percent": 100,
+        },
         "typed_extension_protocol_options": {
             _HTTP_OPTIONS: {
                 "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
@@ -80,14 +97,9 @@ def _control_plane(socket: Path) -> dict[str, Any]:
     }
 
 
-def _peers() -> dict[str, Any]:
-    """Nobody connects through it, so it has no TLS; only its endpoints' zones count."""
-    return {
-        "name": LOCAL_CLUSTER,
-        "type": "EDS",
-        "connect_timeout": "1s",
-        "eds_cluster_config": {"eds_config": _ADS},
-    }
+def _rank(priority: int, socket: Path) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}
+    return {"priority": priority, "lb_endpoints": [endpoint]}
 
 
 def _overload() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What every proxy shall have, and every stream that is open: when the one changes, the others are woken."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
 from mesh.ordering import Conversation
@@ -19,8 +19,6 @@ class Session:
         self.connected = True
         self.conversation = Conversation()
         self.snapshot: Snapshot | None = None
-        self.ready = False
-        """Whether the proxy has ever been ready for calls on this stream."""
         self._woken = asyncio.Event()
 
     def want(self, snapshot: Snapshot | None) -> None:
@@ -47,8 +45,6 @@ class Cache:
     """The snapshots that are in force, and the sessions that they are for."""
 
     def __init__(self, clock: WallClock = utc_now) -> None:
-        self.on_change: Callable[[str], None] = lambda _: None
-        """Called with the node id when `is_ready` may have changed."""
         self._clock = clock
         self._snapshots: Mapping[str, Snapshot] = {}
         self._open: set[Session] = set()
@@ -60,7 +56,6 @@ class Cache:
         for session in self._open:
             if session.node_id in snapshots:
                 session.want(snapshots[session.node_id])
-                self._look_at(session)
         self._latest = {
             node_id: session
             for node_id, session in self._latest.items()
@@ -79,23 +74,11 @@ class Cache:
         """The proxy said something."""
         session.conversation.receive(kind, request)
         session.wake()
-        self._look_at(session)
 
     def close(self, session: Session) -> None:
         """The stream has ended."""
         session.connected = False
         self._open.discard(session)
-        self.on_change(session.node_id)
-
-    def _look_at(self, session: Session) -> None:
-        if not session.ready and session.conversation.is_open():
-            session.ready = True
-            self.on_change(session.node_id)
-
-    def is_ready(self, node_id: str) -> bool:
-        """Whether a proxy is connected and has been ready for calls."""
-        session = self._latest.get(node_id)
-        return session is not None and session.connected and session.ready
 
     def sessions(self) -> list[Session]:
         """The last stream of each proxy that is or was connected, by node id."""

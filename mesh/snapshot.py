@@ -21,7 +21,6 @@ from envoy_data_plane.google.protobuf import Any
 from pydantic import ValidationError
 
 from mesh import rights
-from mesh.bootstrap import LOCAL_CLUSTER
 from mesh.resources import cluster, endpoint, listener, route
 from mesh.resources.endpoint import Condition
 from mesh.resources.tls import Credentials
@@ -64,8 +63,7 @@ class Builder:
     ) -> Snapshot:
         row, own = self._row(instance.service), Credentials.of(instance, topology)
         called = callees(row, self._table)
-        clusters, endpoints = self._callees(called, own, topology, conditions)
-        endpoints.append(self._peers(topology.of(row.name)))
+        clusters, endpoints = self._callees(called, own, instance.zone, topology, conditions)
         listeners, routes = [], []
         if row.apis and instance.port:
             clusters.append(self._resource(cluster.app, instance.app_socket, row.breaker))
@@ -86,8 +84,7 @@ class Builder:
         for offers in rights.offered(self._table, rights.OPERATOR).values():
             for row, api in offers:
                 called[row.name] = (*called.get(row.name, ()), api)
-        clusters, endpoints = self._callees(called, own, topology, conditions)
-        endpoints.append(self._peers(topology.edges))
+        clusters, endpoints = self._callees(called, own, edge.zone, topology, conditions)
         clusters.append(self._resource(cluster.health, edge.health_socket))
         listeners, routes = [self._resource(listener.health, edge.health_socket)], []
         ports = {listener.PUBLIC: edge.public_port, listener.OPERATOR: edge.operator_port}
@@ -98,21 +95,27 @@ class Builder:
         return _snapshot(clusters, endpoints, listeners, routes)
 
     def _callees(
-        self, called: Callees, own: Credentials, topology: Topology, conditions: Mapping[str, Condition]
+        self,
+        called: Callees,
+        own: Credentials,
+        zone: str,
+        topology: Topology,
+        conditions: Mapping[str, Condition],
     ) -> tuple[list[Resource], list[Resource]]:
-        """Clusters and endpoints of services that a proxy sends calls to."""
+        """Clusters and endpoints of services that a proxy in a zone sends calls to."""
         clusters: list[Resource] = []
         endpoints: list[Resource] = []
-        for name, apis in called.items():
-            row = self._row(name)
-            kinds = sorted({api.affinity is not None for api in apis})
-            clusters.extend(self._resource(cluster.callee, row, own, affine=affine) for affine in kinds)
-            members = endpoint.places(topology.of(name), conditions)
-            endpoints.append(self._resource(endpoint.callee, name, members))
+        for service, apis in called.items():
+            row, members = self._row(service), endpoint.places(topology.of(service), conditions)
+            for affine in sorted({api.affinity is not None for api in apis}):
+                clusters.append(self._resource(cluster.callee, row, own, affine=affine))
+                name = clusters[-1].name
+                endpoints.append(
+                    self._resource(endpoint.alike, name, members)
+                    if affine
+                    else self._resource(endpoint.nearest_first, name, members, zone)
+                )
         return clusters, endpoints
-
-    def _peers(self, nodes: tuple[Instance | Edge, ...]) -> Resource:
-        return self._resource(endpoint.peers, LOCAL_CLUSTER, nodes)
 
     def _listener(self, routes: Resource, make: Callable[..., Message], *of: Hashable) -> Resource:
         # A listener opens its port when its routes are there, so it waits for the same clusters.

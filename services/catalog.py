@@ -74,9 +74,9 @@ class Breaker:
 
     max_connections: int = 64
     max_requests: int = 1024
-    max_pending: int = 256
-    retry_budget_percent: float = 20.0
-    """Retries under way, as a share of requests of the last quarter of a second (at least ten)."""
+    max_pending: int = 1024
+    retry_budget_percent: float = 100.0
+    """Retries under way, as a share of requests of the last second (at least ten)."""
 
 
 @dataclass(frozen=True, slots=True)

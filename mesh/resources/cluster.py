@@ -10,7 +10,6 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     CircuitBreakersThresholdsRetryBudget,
     Cluster,
     ClusterCommonLbConfig,
-    ClusterCommonLbConfigZoneAwareLbConfig,
     ClusterDiscoveryType,
     ClusterEdsClusterConfig,
     ClusterLbPolicy,
@@ -48,18 +47,18 @@ HEALTH = "health"
 """The cluster of an edge's own listener of that name."""
 
 _CONNECT_TIMEOUT = timedelta(seconds=1)
-# A peer that froze or was cut off is noticed by its missing pong; the kernel would take minutes.
-_KEEPALIVE = KeepaliveSettings(interval=timedelta(seconds=5), timeout=timedelta(seconds=3))
+# A peer that froze or was cut off is noticed by its missing pong; the kernel would take minutes. Its calls
+# end then, and are repeated elsewhere, so a false alarm costs a few repeats.
+_KEEPALIVE = KeepaliveSettings(interval=timedelta(milliseconds=300), timeout=timedelta(milliseconds=500))
 # An answer that nobody reads on holds back no more than its own window, and there is room for that of every
 # call that a breaker lets through: by default five such answers would stop the connection for everybody.
 _STREAM_WINDOW = 128 * 1024
 _MOST_ROOM = 2**31 - 1
 _NO_LIMIT = 2**32 - 1
 _PANIC_PERCENT = 50.0
-# When an instance dies, all calls that it had fail at the same moment: more than a fifth of those under way.
-# Over this time they are few. It is also about how long a retry takes, so that the budget still bounds what
-# retries add to a long outage.
-_BUDGET_INTERVAL = timedelta(milliseconds=250)
+# When an instance freezes, all calls that its callers made until that is noticed fail at the same moment, and
+# each shall be repeated.
+_BUDGET_INTERVAL = timedelta(seconds=1)
 _FEWEST_RETRIES = 10
 _RING_SIZE = 256
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -73,10 +72,10 @@ def name_for(callee: str, api: Api) -> str:
 def app(socket: Path, breaker: Breaker) -> Cluster:
     """The service beside the proxy. It is never ejected: there is no other.
 
-    No breaker counts its calls: it does so itself, by API, and tells callers how long to wait.
+    When it freezes its calls under way are ended, so that callers' proxies repeat them elsewhere. No breaker
+    counts its calls: it does so itself, by API, and tells callers how long to wait.
     """
     cluster = _at(APP, socket)
-    # No pings here: gRPC's servers take frequent ones for an attack and close the connection.
     cluster.typed_extension_protocol_options = _http2(breaker)
     cluster.circuit_breakers = _breakers(replace(breaker, max_requests=_NO_LIMIT, max_pending=_NO_LIMIT))
     return cluster
@@ -88,19 +87,20 @@ def health(socket: Path) -> Cluster:
 
 
 def callee(row: Service, own: Credentials, *, affine: bool) -> Cluster:
-    """Another service's proxies, found by EDS under the service's name.
+    """Another service's proxies, found by EDS: the nearest zone's, and others' when it has none.
 
-    The nearest zone takes its share first. `affine`: by the hash that the route names, over all zones alike.
+    `affine`: by the hash that the route names, over all zones alike.
     """
+    name = f"{row.name}-affine" if affine else row.name
     cluster = Cluster(
-        name=f"{row.name}-affine" if affine else row.name,
+        name=name,
         type=ClusterDiscoveryType.EDS,
-        eds_cluster_config=ClusterEdsClusterConfig(eds_config=from_ads(), service_name=row.name),
+        eds_cluster_config=ClusterEdsClusterConfig(eds_config=from_ads(), service_name=name),
         connect_timeout=_CONNECT_TIMEOUT,
         lb_policy=ClusterLbPolicy.RING_HASH if affine else ClusterLbPolicy.LEAST_REQUEST,
-        common_lb_config=_balancing(zone_aware=not affine),
+        common_lb_config=_balancing(),
         transport_socket=to_service(own, row.name),
-        typed_extension_protocol_options=_http2(row.breaker, _KEEPALIVE),
+        typed_extension_protocol_options=_http2(row.breaker),
         circuit_breakers=_breakers(row.breaker),
         outlier_detection=_ejection(row.ejection),
     )
@@ -127,27 +127,23 @@ def from_ads() -> ConfigSource:
     return ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
 
 
-def _http2(breaker: Breaker, keepalive: KeepaliveSettings | None = None) -> dict[str, Any]:
+def _http2(breaker: Breaker) -> dict[str, Any]:
     options = Http2ProtocolOptions(
         initial_stream_window_size=_STREAM_WINDOW,
         initial_connection_window_size=min(_STREAM_WINDOW * breaker.max_requests, _MOST_ROOM),
-        connection_keepalive=keepalive,
+        connection_keepalive=_KEEPALIVE,
     )
     explicit = HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=options)
     return {_HTTP_OPTIONS: Any.pack(HttpProtocolOptions(explicit_http_config=explicit))}
 
 
-def _balancing(*, zone_aware: bool) -> ClusterCommonLbConfig:
-    config = ClusterCommonLbConfig(
+def _balancing() -> ClusterCommonLbConfig:
+    return ClusterCommonLbConfig(
         # When most endpoints are said to be ill, the one who says so may be: then all of them are tried.
         healthy_panic_threshold=Percent(value=_PANIC_PERCENT),
         # By default Envoy saves up changes of health for a second.
         update_merge_window=timedelta(0),
     )
-    if zone_aware:
-        # By default Envoy wants six endpoints before it looks at zones.
-        config.zone_aware_lb_config = ClusterCommonLbConfigZoneAwareLbConfig(min_cluster_size=1)
-    return config
 
 
 def _breakers(breaker: Breaker) -> CircuitBreakers:

@@ -1,13 +1,12 @@
 """Endpoints: which instances of a service take calls now."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
 from operator import attrgetter
-from typing import TypeVar
 
-from envoy_data_plane.envoy.config.core.v3 import Address, HealthStatus, Locality, Pipe, SocketAddress
+from envoy_data_plane.envoy.config.core.v3 import Address, HealthStatus, Locality, SocketAddress
 from envoy_data_plane.envoy.config.endpoint.v3 import (
     ClusterLoadAssignment,
     Endpoint,
@@ -15,9 +14,7 @@ from envoy_data_plane.envoy.config.endpoint.v3 import (
     LocalityLbEndpoints,
 )
 
-from mesh.topology import Edge, Instance
-
-_Member = TypeVar("_Member")
+from mesh.topology import Instance
 
 
 class Condition(Enum):
@@ -27,6 +24,8 @@ class Condition(Enum):
     """It says so; assumed of those that could not be asked yet."""
     LEAVING = "leaving"
     """It says that it takes no calls: it starts or drains."""
+    SILENT = "silent"
+    """It is there and does not answer: it has frozen, or the one who asks, or the machine, has no time."""
     LOST = "lost"
     """It can't be reached. That may be the fault of the one who asks."""
 
@@ -48,7 +47,7 @@ def places(instances: Iterable[Instance], conditions: Mapping[str, Condition]) -
     plane that is blind. Instances that are not in `conditions` count as serving.
     """
     found = [
-        Place(instance.zone, instance.address, instance.port, healthy=condition is not Condition.LOST)
+        Place(instance.zone, instance.address, instance.port, healthy=condition is Condition.SERVING)
         for instance in instances
         if (condition := conditions.get(instance.id, Condition.SERVING)) is not Condition.LEAVING
         and instance.port
@@ -56,32 +55,37 @@ def places(instances: Iterable[Instance], conditions: Mapping[str, Condition]) -
     return tuple(sorted(found, key=attrgetter("zone", "address", "port")))
 
 
-def callee(service: str, members: tuple[Place, ...]) -> ClusterLoadAssignment:
-    """A service's endpoints, one locality a zone. Without members it is empty, which is an answer too."""
-    return ClusterLoadAssignment(cluster_name=service, endpoints=_by_zone(members, _endpoint))
+def nearest_first(cluster: str, members: tuple[Place, ...], zone: str) -> ClusterLoadAssignment:
+    """A cluster's endpoints as a zone sees them: its own first, all others where those are not enough.
+
+    Without members it is empty, which is an answer too.
+    """
+    near = [place for place in members if place.zone == zone]
+    far = [place for place in members if place.zone != zone]
+    # Envoy refuses a priority without any before it.
+    ranks = [rank for rank in (near, far) if rank]
+    return ClusterLoadAssignment(
+        cluster_name=cluster,
+        endpoints=[
+            _locality(place_zone, group, priority)
+            for priority, rank in enumerate(ranks)
+            for place_zone, group in groupby(rank, attrgetter("zone"))
+        ],
+    )
 
 
-def peers(name: str, nodes: tuple[Instance | Edge, ...]) -> ClusterLoadAssignment:
-    """The proxies of one's own kind. Nobody calls them by this: only how many are in which zone counts."""
-    ordered = tuple(sorted(nodes, key=attrgetter("zone", "id")))
-    return ClusterLoadAssignment(cluster_name=name, endpoints=_by_zone(ordered, _peer))
+def alike(cluster: str, members: tuple[Place, ...]) -> ClusterLoadAssignment:
+    """A cluster's endpoints, those of every zone alike."""
+    localities = [_locality(zone, group, 0) for zone, group in groupby(members, attrgetter("zone"))]
+    return ClusterLoadAssignment(cluster_name=cluster, endpoints=localities)
 
 
-def _by_zone(
-    members: Iterable[_Member], endpoint: Callable[[_Member], LbEndpoint]
-) -> list[LocalityLbEndpoints]:
-    return [
-        LocalityLbEndpoints(locality=Locality(zone=zone), lb_endpoints=[endpoint(member) for member in group])
-        for zone, group in groupby(members, attrgetter("zone"))
-    ]
+def _locality(zone: str, places: Iterable[Place], priority: int) -> LocalityLbEndpoints:
+    endpoints = [_endpoint(place) for place in places]
+    return LocalityLbEndpoints(locality=Locality(zone=zone), lb_endpoints=endpoints, priority=priority)
 
 
 def _endpoint(place: Place) -> LbEndpoint:
     address = Address(socket_address=SocketAddress(address=place.address, port_value=place.port))
     health = HealthStatus.UNKNOWN if place.healthy else HealthStatus.UNHEALTHY
     return LbEndpoint(endpoint=Endpoint(address=address), health_status=health)
-
-
-def _peer(node: Instance | Edge) -> LbEndpoint:
-    # Any address that is unique will do; a worker has no port.
-    return LbEndpoint(endpoint=Endpoint(address=Address(pipe=Pipe(path=str(node.admin_socket)))))

@@ -18,6 +18,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
     RetryPolicy,
     RetryPolicyRetryBackOff,
     RetryPolicyRetryHostPredicate,
+    RetryPolicyRetryPriority,
     Route,
     RouteAction,
     RouteActionHashPolicy,
@@ -29,6 +30,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
     VirtualHost,
 )
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import PreviousHostsPredicate
+from envoy_data_plane.envoy.extensions.retry.priority.previous_priorities.v3 import PreviousPrioritiesConfig
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any
 
@@ -188,11 +190,17 @@ def _retry(retry: Retry) -> RetryPolicy:
     elsewhere = RetryPolicyRetryHostPredicate(
         name="envoy.retry_host_predicates.previous_hosts", typed_config=Any.pack(PreviousHostsPredicate())
     )
+    # Without it a zone's only instance would be tried again until the control plane has noticed its end.
+    other_zone = RetryPolicyRetryPriority(
+        name="envoy.retry_priorities.previous_priorities",
+        typed_config=Any.pack(PreviousPrioritiesConfig(update_frequency=1)),
+    )
     return RetryPolicy(
         retry_on=_RETRY_ON,
         num_retries=retry.attempts,
         per_try_timeout=retry.per_try_timeout,
         retry_host_predicate=[elsewhere],
+        retry_priority=other_zone,
         # After so many looks the same one is tried again: it may be the only one.
         host_selection_retry_max_attempts=_OTHER_HOST_ATTEMPTS,
         retry_back_off=RetryPolicyRetryBackOff(

@@ -26,6 +26,8 @@ SERVER_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
     ("grpc.so_reuseport", 0),
+    # Its proxy and the control plane ping to notice when it freezes; by default that is taken for an attack.
+    ("grpc.http2.max_ping_strikes", 0),
 )
 """What a server is made with: the limits that its callers know."""
 

@@ -25,6 +25,7 @@ from mesh.inspection import read
 from mesh.topology import Edge, Instance, Topology, dump
 from ops.local.pki import KeyPair, ensure_ca, ensure_jwt_keys, ensure_leaf
 from reverie.mesh.v1 import mesh_pb2, mesh_pb2_grpc
+from services.runtime.client import SERVER_OPTIONS
 from services.runtime.errors import ReverieError
 from services.runtime.health import Health, HealthService
 from services.runtime.interceptors import refuse
@@ -110,8 +111,7 @@ class FakeService(grpc.GenericRpcHandler):
 
     async def start(self) -> None:
         self.health = Health()
-        options = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 5 * 1024 * 1024))
-        self._server = grpc.aio.server(options=options)
+        self._server = grpc.aio.server(options=SERVER_OPTIONS)
         self._server.add_generic_rpc_handlers((self,))
         health_pb2_grpc.add_HealthServicer_to_server(_Health(self), self._server)
         self._server.add_insecure_port(f"unix:{self.instance.app_socket}")
@@ -140,6 +140,13 @@ class _Health(HealthService):
     ) -> health_pb2.HealthCheckResponse:
         await self._thawed.wait()
         return await super().Check(request, context)
+
+    async def Watch(  # noqa: N802
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        await self._thawed.wait()
+        async for response in super().Watch(request, context):
+            yield response
 
 
 class World:
@@ -335,7 +342,9 @@ class World:
 
 
 def _is_synced(proxy: mesh_pb2.Proxy) -> bool:
-    return all(kind.state == mesh_pb2.SYNC_STATE_SYNCED for kind in proxy.types)
+    """What it has nothing of it need not ask for."""
+    wanted = [kind for kind in proxy.types if kind.wanted]
+    return bool(wanted) and all(kind.state == mesh_pb2.SYNC_STATE_SYNCED for kind in wanted)
 
 
 async def call(

@@ -1,4 +1,4 @@
-"""Who is woken by what, and who counts as ready."""
+"""Who is woken by what, and what is remembered of whom."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -29,12 +29,6 @@ def cache(**snapshots: Snapshot) -> Cache:
     return made
 
 
-def become_ready(made: Cache, session: Session) -> None:
-    made.hear(session, LISTENER, Request())
-    ((_, response),) = session.conversation.advance(0.0)
-    made.hear(session, LISTENER, Request(nonce=response.nonce))
-
-
 async def test_only_proxies_whose_contents_changed_are_woken() -> None:
     made = cache(one=contents("1"), two=contents("1"))
     one, two = made.open("one"), made.open("two")
@@ -62,34 +56,11 @@ async def test_waiting_ends_at_its_time_without_being_woken() -> None:
     await session.woken(0.0)
 
 
-def test_a_proxy_is_ready_from_its_first_acceptance_until_its_stream_ends() -> None:
-    made, told = cache(one=contents("1")), list[tuple[str, bool]]()
-    made.on_change = lambda node: told.append((node, made.is_ready(node)))
-    session = made.open("one")
-    assert not made.is_ready("one")
-    become_ready(made, session)
-    made.publish({"one": contents("2")})
-    assert made.is_ready("one"), "a change that is under way does not make it unready"
-    made.close(session)
-    assert told == [("one", True), ("one", False)]
-
-
-def test_a_proxy_that_has_everything_already_is_ready_once_it_is_known() -> None:
-    made, told = cache(), list[tuple[str, bool]]()
-    made.on_change = lambda node: told.append((node, made.is_ready(node)))
-    session = made.open("one")
-    made.hear(session, LISTENER, Request(has={"in": "1"}))
-    assert told == []
-    made.publish({"one": contents("1")})
-    assert told == [("one", True)]
-
-
 def test_the_end_of_an_old_stream_does_not_touch_the_new_one() -> None:
     made = cache(one=contents("1"))
     old, new = made.open("one"), made.open("one")
-    become_ready(made, new)
     made.close(old)
-    assert made.is_ready("one")
+    assert new.connected
     assert made.sessions() == [new]
 
 
@@ -107,6 +78,5 @@ def test_a_proxy_that_connects_before_it_is_known_gets_its_contents_when_it_is()
     session = made.open("one")
     made.hear(session, LISTENER, Request())
     assert session.conversation.advance(0.0) == []
-    assert not made.is_ready("one")
     made.publish({"one": contents("1")})
     assert [kind for kind, _ in session.conversation.advance(0.0)] == [LISTENER]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.presence import Presence, Proxy
+from mesh.presence import Presence, Proxy, believed
 from mesh.resources.endpoint import Condition
 
 
@@ -13,7 +13,8 @@ def presence(proxy: Proxy, *said: Condition) -> Presence:
     return made
 
 
-SERVING, LEAVING, LOST = Condition.SERVING, Condition.LEAVING, Condition.LOST
+SERVING, LEAVING = Condition.SERVING, Condition.LEAVING
+SILENT, LOST = Condition.SILENT, Condition.LOST
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,10 @@ SERVING, LEAVING, LOST = Condition.SERVING, Condition.LEAVING, Condition.LOST
         (Proxy.READY, [SERVING, LEAVING], LEAVING),
         (Proxy.READY, [SERVING, LOST], LOST),
         (Proxy.READY, [SERVING, LOST, SERVING], SERVING),
+        (Proxy.READY, [SERVING, SILENT], SILENT),
+        (Proxy.READY, [LEAVING, SILENT], LEAVING),
+        (Proxy.SILENT, [SERVING], SILENT),
+        (Proxy.SILENT, [LOST], LOST),
         (Proxy.EXPECTED, [SERVING], LEAVING),
         (Proxy.EXPECTED, [LOST], LEAVING),
         (Proxy.GONE, [SERVING], LOST),
@@ -46,11 +51,28 @@ def test_one_that_said_goodbye_has_gone_and_is_not_lost() -> None:
 
 def test_a_proxy_is_gone_only_if_it_was_there() -> None:
     new = presence(Proxy.EXPECTED, SERVING)
-    new.proxy_is(ready=False)
-    assert new.condition is LEAVING
-    new.proxy_is(ready=True)
-    assert new.condition is SERVING
-    new.proxy_is(ready=False)
-    assert new.condition is LOST
-    new.proxy_is(ready=True)
-    assert new.condition is SERVING
+    for silence in (LOST, SILENT):
+        new.proxy_is(silence)
+        assert new.condition is LEAVING
+    for said in (SERVING, LOST, SERVING, SILENT, SERVING):
+        new.proxy_is(said)
+        assert new.condition is said
+
+
+def test_before_both_were_asked_nothing_is_known() -> None:
+    assumed = presence(Proxy.ASSUMED, SERVING)
+    assert not assumed.is_heard_of
+    assumed.proxy_is(LOST)
+    assert assumed.is_heard_of
+    assert not presence(Proxy.READY).is_heard_of
+
+
+def test_who_finds_most_others_silent_does_not_believe_it() -> None:
+    ready = {str(number): presence(Proxy.READY, SERVING) for number in range(6)}
+    ready["gone"] = presence(Proxy.READY, LOST)
+    for node in "012":
+        ready[node].app_is(SILENT)
+    assert [believed(ready)[node] for node in "0123"] == [SILENT, SILENT, SILENT, SERVING]
+    ready["3"].proxy_is(SILENT)
+    assert [believed(ready)[node] for node in "0123"] == [SERVING] * 4
+    assert believed(ready)["gone"] is LOST

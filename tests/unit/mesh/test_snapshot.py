@@ -69,7 +69,7 @@ def names(snapshot: Snapshot) -> dict[str, set[str]]:
 def test_each_proxy_is_told_only_of_what_its_service_calls(snapshots: dict[str, Snapshot]) -> None:
     assert names(snapshots["ingest-a-0"]) == {
         "Cluster": {"app", "storage"},
-        "ClusterLoadAssignment": {"local", "storage"},
+        "ClusterLoadAssignment": {"storage"},
         "Listener": {"inbound", "outbound"},
         "RouteConfiguration": {"inbound", "outbound"},
     }
@@ -246,9 +246,8 @@ def test_searches_are_balanced_by_owner_and_all_else_by_load(snapshots: dict[str
     assert isinstance(by_owner, Cluster)
     assert by_owner.lb_policy is ClusterLbPolicy.RING_HASH
     assert by_load.lb_policy is ClusterLbPolicy.LEAST_REQUEST
-    assert (
-        snapshot[CLUSTER]["storage-affine"].endpoints == snapshot[CLUSTER]["storage"].endpoints == "storage"
-    )
+    for name in ("storage-affine", "storage"):
+        assert snapshot[CLUSTER][name].endpoints == name
     (search,) = [route for route in routes(snapshot, "outbound") if route.name == SEARCH]
     assert search.route is not None
     assert [policy.header.header_name for policy in search.route.hash_policy if policy.header] == [
@@ -293,6 +292,25 @@ def test_zones_are_localities_and_what_leaves_is_gone_and_what_is_lost_is_marked
     assert endpoints(snapshot, "storage") == {"b": [(ports["b"], False)], "c": [(ports["c"], True)]}
 
 
+def ranks(snapshot: Snapshot, cluster: str) -> dict[str, int]:
+    assignment = unpack(snapshot, ENDPOINT, cluster)
+    assert isinstance(assignment, ClusterLoadAssignment)
+    return {one.locality.zone: one.priority for one in assignment.endpoints if one.locality is not None}
+
+
+def test_each_zone_prefers_its_own_instances_except_where_an_owner_decides() -> None:
+    snapshots = Builder(SERVICES).build(topology("abc"), JWKS, {})
+    assert ranks(snapshots["query-b-0"], "storage") == {"b": 0, "a": 1, "c": 1}
+    assert ranks(snapshots["edge-c-0"], "storage") == {"c": 0, "a": 1, "b": 1}
+    assert ranks(snapshots["query-b-0"], "storage-affine") == {"a": 0, "b": 0, "c": 0}
+
+
+def test_a_zone_without_an_instance_has_no_empty_rank() -> None:
+    leaving = {"storage-b-0": Condition.LEAVING}
+    snapshots = Builder(SERVICES).build(topology("abc"), JWKS, leaving)
+    assert ranks(snapshots["query-b-0"], "storage") == {"a": 0, "c": 0}
+
+
 def test_a_service_without_instances_has_an_empty_answer_not_none() -> None:
     world = topology()
     without = replace(world, instances=tuple(one for one in world.instances if one.service != "storage"))
@@ -329,7 +347,8 @@ def test_only_what_changed_is_built_anew() -> None:
         if resource.body is not before[node][kind][name].body
     }
     callers = {node for node in after if node.split("-")[0] in {"ingest", "query", "analyse", "edge"}}
-    assert changed == {(node, ENDPOINT, "storage") for node in callers}
+    by_owner = {(f"query-{zone}-0", ENDPOINT, "storage-affine") for zone in "abc"}
+    assert changed == {(node, ENDPOINT, "storage") for node in callers} | by_owner
 
 
 def test_listeners_and_routes_say_which_clusters_they_need(snapshots: dict[str, Snapshot]) -> None:

@@ -1,0 +1,168 @@
+"""Lines: connections that are kept open to ask, again and again, whether somebody is awake.
+
+    line = await http2(app_socket)
+    while await line.answers(within=0.5):
+        ...
+    line.is_cut       # True: it is gone; False: it is there and says nothing
+
+Asking costs little: a ping is answered by the gRPC library itself, also while its process works hard, and a
+proxy's `/ready` by its main thread.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+from services.runtime.clock import MonotonicClock, monotonic
+
+_LATE = 0.1
+"""Seconds by which we may wake up too late and still trust our own clock."""
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_HEADER_BYTES = 9
+_SETTINGS, _PING = 4, 6
+_ACK = 1
+_OPAQUE = bytes(8)
+
+_READY = b"GET /ready HTTP/1.1\r\nhost: admin\r\n\r\n"
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+
+
+class Line(asyncio.Protocol):
+    """One connection. One question at a time."""
+
+    def __init__(self, clock: MonotonicClock = monotonic) -> None:
+        self._clock = clock
+        self._answered = asyncio.Event()
+        self._cut = asyncio.get_running_loop().create_future()
+        self._transport: asyncio.WriteTransport | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the other side has closed it, or died."""
+        return self._cut.done()
+
+    async def answers(self, within: float) -> bool:
+        """Ask; whether an answer comes in so many seconds. They do not count while we ourselves sleep.
+
+        A process that was stopped, or had no turn for long, finds all its time-outs past at once when it goes
+        on, with the answers still unread: it would take everybody else for dead.
+        """
+        self._answered.clear()
+        self._ask()
+        while not self.is_cut:
+            due = self._clock() + within
+            if await self._hears(within):
+                return True
+            if self._clock() - due < _LATE:
+                return False
+        return False
+
+    async def rest(self, seconds: float) -> None:
+        """Return after so many seconds, or as soon as it is cut."""
+        await asyncio.wait({self._cut}, timeout=seconds)
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._transport is not None:
+            self._transport.close()
+
+    async def _hears(self, within: float) -> bool:
+        answered = asyncio.ensure_future(self._answered.wait())
+        await asyncio.wait({answered, self._cut}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+        answered.cancel()
+        return self._answered.is_set()
+
+    def _ask(self) -> None:
+        raise NotImplementedError
+
+    def _write(self, content: bytes) -> None:
+        if self._transport is not None and not self.is_cut:
+            self._transport.write(content)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """By asyncio."""
+        # Of another class where the loop is uvloop's.
+        self._transport = cast("asyncio.WriteTransport", transport)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """By asyncio."""
+        if not self._cut.done():
+            self._cut.set_result(None)
+
+
+_Kind = TypeVar("_Kind", bound=Line)
+
+
+class Http2Line(Line):
+    """To a gRPC server without TLS: asks by HTTP/2's PING (RFC 9113, 6.7). Opens no stream."""
+
+    def __init__(self, clock: MonotonicClock = monotonic) -> None:
+        super().__init__(clock)
+        self._heard = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """By asyncio."""
+        super().connection_made(transport)
+        self._write(_PREFACE + _frame(_SETTINGS, 0, b""))
+
+    def data_received(self, data: bytes) -> None:
+        """By asyncio."""
+        self._heard += data
+        while len(self._heard) >= _HEADER_BYTES:
+            end = _HEADER_BYTES + int.from_bytes(self._heard[:3], "big")
+            if len(self._heard) < end:
+                return
+            kind, flags, body = self._heard[3], self._heard[4], bytes(self._heard[_HEADER_BYTES:end])
+            del self._heard[:end]
+            self._take(kind, flags, body)
+
+    def _take(self, kind: int, flags: int, body: bytes) -> None:
+        if kind == _PING and flags & _ACK:
+            self._answered.set()
+        elif kind in {_PING, _SETTINGS} and not flags & _ACK:
+            self._write(_frame(kind, _ACK, body if kind == _PING else b""))
+
+    def _ask(self) -> None:
+        self._write(_frame(_PING, 0, _OPAQUE))
+
+
+class AdminLine(Line):
+    """To an Envoy's admin interface: asks whether it is ready for calls."""
+
+    def __init__(self, clock: MonotonicClock = monotonic) -> None:
+        super().__init__(clock)
+        self._heard = bytearray()
+        self.is_ready = False
+        """What it said last."""
+
+    def data_received(self, data: bytes) -> None:
+        """By asyncio."""
+        self._heard += data
+        if self._heard.endswith(_LAST_CHUNK):
+            self.is_ready = self._heard.startswith(b"HTTP/1.1 200 ")
+            self._heard.clear()
+            self._answered.set()
+
+    def _ask(self) -> None:
+        self._write(_READY)
+
+
+def _frame(kind: int, flags: int, body: bytes) -> bytes:
+    return len(body).to_bytes(3, "big") + bytes((kind, flags)) + bytes(4) + body
+
+
+async def http2(socket: Path) -> Http2Line:
+    """A line to a gRPC server. Raises OSError if nobody listens there."""
+    return await _connected(Http2Line, socket)
+
+
+async def admin(socket: Path) -> AdminLine:
+    """A line to a proxy. Raises OSError if nobody listens there."""
+    return await _connected(AdminLine, socket)
+
+
+async def _connected(kind: Callable[[], _Kind], socket: Path) -> _Kind:
+    _, line = await asyncio.get_running_loop().create_unix_connection(kind, str(socket))
+    return line
