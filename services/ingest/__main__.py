@@ -6,9 +6,11 @@ import grpc
 
 from reverie.echo.v1 import echo_pb2, echo_pb2_grpc
 from reverie.ingest.v1 import ingest_pb2_grpc
-from services.ingest.batcher import Batcher, BatchNumbers
+from services.ingest.batcher import Batcher
 from services.ingest.config import IngestConfig
+from services.ingest.sending import BatchNumbers
 from services.ingest.service import IngestService
+from services.ingest.streaming import Streams
 from services.runtime import client, server, telemetry
 from services.runtime.echo import Echo
 from services.runtime.tokens import Keyring, Tokens
@@ -24,14 +26,16 @@ async def main() -> None:
     numbers = BatchNumbers()
     async with client.connect(config.egress_socket) as channel, _batcher(config, channel, numbers) as batcher:
         reader = StorageReadClient(channel)
-        service = IngestService(batcher, reader, Tokens(Keyring.load(config.token_keys)))
+        tokens = Tokens(Keyring.load(config.token_keys))
+        streams = Streams(batcher, tokens, config.stream_settings)
+        service = IngestService(batcher, reader, tokens, streams)
 
         def register(to: grpc.aio.Server) -> tuple[str, ...]:
             ingest_pb2_grpc.add_IngestServiceServicer_to_server(service, to)  # type: ignore[no-untyped-call]
             echo_pb2_grpc.add_EchoServiceServicer_to_server(_echo(channel), to)  # type: ignore[no-untyped-call]
             return SERVICES
 
-        await server.serve(config, register, metrics=numbers.metrics)
+        await server.serve(config, register, before_stop=streams.drain, metrics=numbers.metrics)
 
 
 def _batcher(config: IngestConfig, channel: grpc.aio.Channel, numbers: BatchNumbers) -> Batcher:

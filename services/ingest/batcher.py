@@ -1,89 +1,30 @@
 """Drives the lanes: sends their batches, keeps callers' deadlines, and refuses what there is no room for."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from contextvars import Context
-from datetime import timedelta
+from functools import reduce
 from typing import Self
 
-import structlog
-
-from reverie.storage.v1 import write_pb2
-from services.ingest.lane import Batch, Committed, Lane, Operation, Outcome, Ticket, outcomes, verdict
-from services.runtime.errors import InternalError, Overloaded, ReverieError, UnknownOutcome
-from services.runtime.telemetry import SIZES, Counter, Histogram, Metric
-
-Send = Callable[[write_pb2.WriteBatchRequest, float], Awaitable[write_pb2.WriteBatchResponse]]
-"""Sends a batch, with so many seconds to go. Raises a ReverieError."""
+from services.ingest.bulk import BulkBatch, BulkLane, Group, Part, State, newest
+from services.ingest.lane import Committed, Lane, Operation, Outcome, Owner, Ticket, outcomes
+from services.ingest.room import Room
+from services.ingest.sending import BatchNumbers, Send, Sender
+from services.runtime.errors import ReverieError
 
 Answer = asyncio.Future[Outcome]
 
 SINGLE, BULK = "single", "bulk"
 """The sorts of lanes."""
 
-RETRY_DELAY = timedelta(milliseconds=250)
-"""What a caller is told to wait when a lane is full: a few hundred rows are through by then."""
-
-ATTEMPT_SECONDS = 3.0
-"""How long a batch is waited for at first: many times what a commit takes, and far less than callers wait.
-
-A storage process that is frozen answers nothing, and without a limit would hold up its lane until the last of
-its callers has gone. A batch that does need longer gets as long again as it has been under way.
-"""
-
-_log = structlog.get_logger("batcher")
-
-
-class BatchNumbers:
-    """What batches look like, by sort of lane."""
-
-    def __init__(self) -> None:
-        self.rows = Histogram("reverie_ingest_batch_rows", "Operations in a batch", SIZES, label="sort")
-        self.seconds = Histogram("reverie_ingest_batch_seconds", "How long a batch took", label="sort")
-        self.repeats = Counter(
-            "reverie_ingest_batch_repeats_total", "Batches that were sent again", ("sort",)
-        )
-        self.refused = Counter("reverie_ingest_overload_total", "Calls without room in a lane", ("sort",))
-
-    @property
-    def metrics(self) -> Sequence[Metric]:
-        """All of them."""
-        return self.rows, self.seconds, self.repeats, self.refused
-
-
-class Room:
-    """How much the callers of a lane may have on their way."""
-
-    def __init__(self, rows: int, size: int, refused: Callable[[], None]) -> None:
-        self._rows = rows
-        self._size = size
-        self._refused = refused
-
-    def take(self, rows: int, size: int) -> None:
-        """Overloaded, with nothing taken, if there is not so much left."""
-        if rows > self._rows or size > self._size:
-            self._refused()
-            raise Overloaded(retry_delay=RETRY_DELAY)
-        self._rows -= rows
-        self._size -= size
-
-    def give_back(self, rows: int, size: int) -> None:
-        """Makes room for others."""
-        self._rows += rows
-        self._size += size
-
 
 class _Driver:
-    """One lane with the task that sends its batches."""
+    """The lane of single writes with the task that sends its batches."""
 
-    def __init__(self, sort: str, send: Send, room: Room, numbers: BatchNumbers) -> None:
+    def __init__(self, sender: Sender, room: Room) -> None:
         self.room = room
-        # A call of many is answered with receipts: memories would be most of the answer, and be dropped here.
-        self.lane: Lane[Answer] = Lane(without_memories=sort == BULK)
-        self._sort = sort
-        self._send = send
-        self._numbers = numbers
+        self.lane: Lane[Answer] = Lane()
+        self._sender = sender
         self._task: asyncio.Task[None] | None = None
 
     def submit(self, operation: Operation, deadline: float) -> Ticket[Answer]:
@@ -95,12 +36,11 @@ class _Driver:
             self._task = loop.create_task(self._drive(), context=Context())
         return ticket
 
-    def expire(self, tickets: Sequence[Ticket[Answer]]) -> None:
-        """Ends the wait of callers whose deadline has come."""
-        for ticket in tickets:
-            told = self.lane.leave(ticket)
-            if told is not None and not ticket.caller.done():
-                ticket.caller.set_result(told)
+    def expire(self, ticket: Ticket[Answer]) -> None:
+        """Ends the wait of a caller whose deadline has come."""
+        told = self.lane.leave(ticket)
+        if told is not None and not ticket.caller.done():
+            ticket.caller.set_result(told)
 
     async def drained(self) -> None:
         """Returns when nothing waits and nothing is in flight."""
@@ -110,43 +50,42 @@ class _Driver:
     async def _drive(self) -> None:
         try:
             while (batch := self.lane.take()) is not None:
-                started = asyncio.get_running_loop().time()
-                self._numbers.rows.observe(len(batch.entries), self._sort)
-                told = await self._outcomes(batch)
+                told = outcomes(batch, await self._sender.answered(batch))
                 for answer, outcome in self.lane.finish(batch, told):
                     if not answer.done():
                         answer.set_result(outcome)
-                self._numbers.seconds.observe(asyncio.get_running_loop().time() - started, self._sort)
         finally:
             self._task = None
 
-    async def _outcomes(self, batch: Batch[Answer]) -> Sequence[Outcome]:
-        """Sends the batch until it is known what happened, or nobody waits for it."""
-        began = asyncio.get_running_loop().time()
-        while True:
-            try:
-                return await self._attempt(batch, began)
-            except ReverieError as error:
-                pause = self.lane.failed(batch, error, asyncio.get_running_loop().time())
-                _log.warning("a batch failed", sort=self._sort, reason=error.reason, again_in=pause)
-                if pause is None:
-                    return [verdict(batch, error)] * len(batch.entries)
-            self._numbers.repeats.add(1, self._sort)
-            await asyncio.sleep(pause)
 
-    async def _attempt(self, batch: Batch[Answer], began: float) -> Sequence[Outcome]:
-        if batch.deadline is None:
-            raise UnknownOutcome("everyone who waited for the batch has left")
-        now = asyncio.get_running_loop().time()
-        seconds = min(batch.deadline - now, max(ATTEMPT_SECONDS, now - began))
-        try:
-            return outcomes(batch, await self._send(batch.request, seconds))
-        except ReverieError:
-            raise
-        except Exception as failure:
-            # The lane must go on, and its callers must hear something.
-            _log.error("a batch failed", sort=self._sort, exc_info=failure)
-            raise InternalError from failure
+class _BulkDriver:
+    """A bulk lane with the tasks that send its batches."""
+
+    def __init__(self, sender: Sender, room: Room) -> None:
+        self.room = room
+        self.lane = BulkLane()
+        self._sender = sender
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, group: Group) -> None:
+        """Queues a group."""
+        self.lane.submit(group)
+        self._start()
+
+    async def drained(self) -> None:
+        """Returns when nothing waits and nothing is in flight."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _start(self) -> None:
+        while (batch := self.lane.take()) is not None:
+            task = asyncio.get_running_loop().create_task(self._carry(batch), context=Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, batch: BulkBatch) -> None:
+        self.lane.finish(batch, await self._sender.answered(batch))
+        self._start()
 
 
 class Batcher:
@@ -167,23 +106,21 @@ class Batcher:
     ) -> None:
         counted = numbers or BatchNumbers()
 
-        def drivers(sort: str, count: int) -> list[_Driver]:
-            def refused() -> None:
-                counted.refused.add(1, sort)
+        def room(sort: str) -> Room:
+            return Room(queue_rows, queue_bytes, lambda: counted.refused.add(1, sort))
 
-            return [
-                _Driver(sort, send, Room(queue_rows, queue_bytes, refused), counted) for _ in range(count)
-            ]
-
-        self._single = drivers(SINGLE, lanes)
-        self._bulk = drivers(BULK, bulk_lanes)
+        single, bulk = Sender(SINGLE, send, counted), Sender(BULK, send, counted)
+        self._single = [_Driver(single, room(SINGLE)) for _ in range(lanes)]
+        self._bulk = [_BulkDriver(bulk, room(BULK)) for _ in range(bulk_lanes)]
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
-        for driver in (*self._single, *self._bulk):
+        for driver in self._single:
             await driver.drained()
+        for bulk in self._bulk:
+            await bulk.drained()
 
     async def write(self, operation: Operation, seconds: float) -> Committed:
         """Commits one operation within so many seconds, together with what others want at this moment.
@@ -191,12 +128,12 @@ class Batcher:
         Raises what went wrong: UnknownOutcome if it was sent and time ran out, DeadlineTooShort if it was
         not; Overloaded if there was no room for it.
         """
-        driver = _of_owner(self._single, operation.owner.owner)
+        driver = self._single[_lane_of(operation.owner, len(self._single))]
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         driver.room.take(1, operation.size)
         ticket = driver.submit(operation, deadline)
-        timer = loop.call_at(deadline, driver.expire, (ticket,))
+        timer = loop.call_at(deadline, driver.expire, ticket)
         try:
             outcome = await ticket.caller
         finally:
@@ -207,51 +144,89 @@ class Batcher:
             raise outcome
         return outcome
 
-    @contextmanager
-    def bulk(self, owner: bytes, rows: int, size: int, seconds: float) -> Iterator["BulkWrite"]:
+    def bulk(self, owner: Owner, rows: int, size: int, seconds: float) -> "BulkWrite":
         """Lets one call write up to so many rows and bytes of one owner, beside single writes.
 
         Overloaded if there is no room for all of them.
         """
-        driver = _of_owner(self._bulk, owner)
+        driver = self._bulk[_lane_of(owner, len(self._bulk))]
         driver.room.take(rows, size)
-        write = BulkWrite(driver, asyncio.get_running_loop().time() + seconds)
-        try:
-            yield write
-        finally:
-            write.end()
-            driver.room.give_back(rows, size)
+        return BulkWrite(driver, owner, rows, size, seconds)
+
+    async def bulk_in_turn(self, owner: Owner, rows: int, size: int, seconds: float) -> "BulkWrite":
+        """The same, as soon as there is room. Overloaded if there is none within so many seconds."""
+        driver = self._bulk[_lane_of(owner, len(self._bulk))]
+        began = asyncio.get_running_loop().time()
+        await driver.room.wait(rows, size, seconds)
+        return BulkWrite(driver, owner, rows, size, began + seconds - asyncio.get_running_loop().time())
 
 
 class BulkWrite:
-    """The writes of one call."""
+    """The writes of one call, or of one frame. As a context: leaves at its end what is not answered."""
 
-    def __init__(self, driver: _Driver, deadline: float) -> None:
+    def __init__(self, driver: _BulkDriver, owner: Owner, rows: int, size: int, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
         self._driver = driver
-        self._deadline = deadline
-        self._tickets: list[Ticket[Answer]] = []
+        self._owner = owner
+        self._taken = rows, size
+        self._deadline = loop.time() + seconds
+        self._groups: list[Group] = []
+        self._answered = asyncio.Event()
         self._over = False
-        self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
+        self._ended = False
+        self._timer = loop.call_at(self._deadline, self._expire)
 
-    def submit(self, operation: Operation) -> Answer:
-        """Queues an operation; its outcome is there by the deadline at the latest, if then as an error."""
-        ticket = self._driver.submit(operation, self._deadline)
-        self._tickets.append(ticket)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.end()
+
+    def submit(self, operations: Sequence[Operation], told: Callable[[Part], None] | None = None) -> Group:
+        """Queues operations. Their outcomes are there by the deadline at the latest, if then as errors.
+
+        `told` hears of each part of them that has its outcomes.
+        """
+        group = Group(self._owner, operations, self._deadline, lambda part: self._tell(part, told))
+        self._groups.append(group)
         if self._over:
-            self._driver.expire((ticket,))
-        return ticket.caller
+            self._driver.lane.expire(group)
+        else:
+            self._driver.submit(group)
+        return group
+
+    async def answered(self) -> None:
+        """Returns when everything that was submitted has its outcome."""
+        while any(group.unanswered for group in self._groups):
+            self._answered.clear()
+            await self._answered.wait()
+
+    @property
+    def state(self) -> State | None:
+        """The newest state that shows what was committed; None if nothing was."""
+        return reduce(newest, (group.state for group in self._groups), None)
 
     def end(self) -> None:
-        """Leaves all that is not answered."""
+        """Leaves all that is not answered, and makes room for others."""
+        if self._ended:
+            return
+        self._ended = True
         self._timer.cancel()
-        for ticket in self._tickets:
-            self._driver.lane.leave(ticket)
+        for group in self._groups:
+            self._driver.lane.leave(group)
+        self._driver.room.give_back(*self._taken)
+
+    def _tell(self, part: Part, told: Callable[[Part], None] | None) -> None:
+        self._answered.set()
+        if told is not None:
+            told(part)
 
     def _expire(self) -> None:
         self._over = True
-        self._driver.expire(self._tickets)
+        for group in self._groups:
+            self._driver.lane.expire(group)
 
 
-def _of_owner(drivers: Sequence[_Driver], owner: bytes) -> _Driver:
+def _lane_of(owner: Owner, lanes: int) -> int:
     # The same lane in every instance: so one lane at most of each waits for an owner's lock.
-    return drivers[int.from_bytes(owner[:8]) % len(drivers)]
+    return int.from_bytes(owner.owner[:8]) % lanes

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from services.ingest.stream import Limits
+from services.ingest.streaming import StreamSettings
 from services.runtime.config import ServiceConfig
 
 
@@ -20,10 +22,21 @@ class IngestConfig(ServiceConfig):
     """
 
     bulk_lanes: int = Field(default=1, ge=1, le=64)
-    """The same for items of batch calls, which never share a batch with single writes."""
+    """The same for items of batch calls and streams, which never share a batch with single writes."""
 
     queue_rows: int = Field(default=8_192, ge=1_000)
     """Rows that callers of one lane may have on their way; what is beyond is refused as overload."""
 
     queue_bytes: int = Field(default=32 * 1024 * 1024, ge=4 * 1024 * 1024)
     """The same in bytes of content."""
+
+    streams: int = Field(default=32, ge=1)
+    """Streams at a time; more are refused as overload."""
+
+    stream_window: int = Field(default=2_000, ge=100)
+    """Items that one stream may have without an acknowledgement."""
+
+    @property
+    def stream_settings(self) -> StreamSettings:
+        """How streams are served."""
+        return StreamSettings(Limits(window=self.stream_window), most=self.streams)

@@ -1,7 +1,7 @@
 """Natural batching: what arrives while a batch is in flight becomes the next one.
 
 A `Lane` is a pure state machine: no clock, no tasks. Callers `submit` operations and get a ticket for each;
-whoever drives the lane `take`s a batch, sends it, and says what became of it by `finish` or `failed`.
+whoever drives the lane `take`s a batch, sends it, and says what became of it by `finish`.
 
 * One batch is in flight at a time, with at most `MAX_ROWS` operations and `MAX_BYTES` bytes.
 * A batch has at most one operation for an owner and id. One that is identical to one that waits shares its
@@ -106,18 +106,65 @@ class Entry(Generic[Caller]):
         self.sent = False
 
 
-class Batch(Generic[Caller]):
-    """Operations that are sent together, as often as it takes."""
+class Attempts:
+    """A request that is sent as often as it takes, and what its attempts have shown."""
 
-    __slots__ = ("attempts", "doubtful", "entries", "owner_indices", "request")
+    __slots__ = ("attempts", "doubtful", "owner_indices", "request")
 
-    def __init__(self, *, without_memories: bool) -> None:
-        self.entries: list[Entry[Caller]] = []
-        self.request = write_pb2.WriteBatchRequest(without_memories=without_memories)
+    def __init__(self, request: write_pb2.WriteBatchRequest) -> None:
+        self.request = request
         self.owner_indices: dict[bytes, int] = {}
         self.attempts = 0
         self.doubtful = False
         """Whether an attempt ended without saying what had happened."""
+
+    @property
+    def deadline(self) -> float | None:
+        """The latest deadline of those who still wait; None if nobody does."""
+        raise NotImplementedError
+
+    def index_of(self, owner: Owner) -> int:
+        """The owner's place in the request; it is put there if it has none."""
+        index = self.owner_indices.get(owner.owner)
+        if index is None:
+            index = self.owner_indices[owner.owner] = len(self.owner_indices)
+            self.request.owners.add(owner=owner.owner, tenant=owner.tenant, user=owner.user)
+        return index
+
+    def failed(self, error: ReverieError, now: float) -> float | None:
+        """Seconds until the request is sent again; None if it is over: then its callers hear the `verdict`.
+
+        It is sent again only while somebody waits and what happened is in doubt: a second loop over plain
+        failures would multiply the proxies' and the clients'.
+        """
+        self.doubtful = self.doubtful or isinstance(error, _DOUBTFUL)
+        pause: float = min(FIRST_PAUSE * 2 ** min(self.attempts, 16), LONGEST_PAUSE)
+        self.attempts += 1
+        deadline = self.deadline
+        if isinstance(error, _LASTING) or not self.doubtful or deadline is None or now + pause >= deadline:
+            return None
+        return pause
+
+    def verdict(self, error: ReverieError) -> ReverieError:
+        """What callers are told when the last attempt ended so."""
+        return UnknownOutcome() if self.doubtful else error
+
+    def check(self, response: write_pb2.WriteBatchResponse) -> None:
+        """ValueError if the response does not fit the request."""
+        if len(response.results) != len(self.request.operations) or len(response.owner_revisions) != len(
+            self.owner_indices
+        ):
+            raise ValueError("storage answered for another number of operations or owners than it was sent")
+
+
+class Batch(Attempts, Generic[Caller]):
+    """Operations that are sent together, as often as it takes."""
+
+    __slots__ = ("entries",)
+
+    def __init__(self) -> None:
+        super().__init__(write_pb2.WriteBatchRequest())
+        self.entries: list[Entry[Caller]] = []
 
     @property
     def deadline(self) -> float | None:
@@ -130,14 +177,7 @@ class Batch(Generic[Caller]):
         self.entries.append(entry)
         operation = self.request.operations.add()
         operation.CopyFrom(entry.operation.change)
-        operation.owner_index = self._index(entry.operation.owner)
-
-    def _index(self, owner: Owner) -> int:
-        index = self.owner_indices.get(owner.owner)
-        if index is None:
-            index = self.owner_indices[owner.owner] = len(self.owner_indices)
-            self.request.owners.add(owner=owner.owner, tenant=owner.tenant, user=owner.user)
-        return index
+        operation.owner_index = self.index_of(entry.operation.owner)
 
     def size_of(self, operation: Operation) -> int:
         """How much larger the batch would be with this operation, in bytes; rather too many than too few."""
@@ -147,13 +187,9 @@ class Batch(Generic[Caller]):
 
 
 class Lane(Generic[Caller]):
-    """A queue of operations and the batch in flight.
+    """A queue of operations and the batch in flight."""
 
-    `without_memories`: its callers need no more than the revisions of memories that were there already.
-    """
-
-    def __init__(self, *, without_memories: bool = False) -> None:
-        self._without_memories = without_memories
+    def __init__(self) -> None:
         # The first of each memory; those behind it come forward one batch at a time.
         self._heads: OrderedDict[bytes, Entry[Caller]] = OrderedDict()
         self._behind: dict[bytes, deque[Entry[Caller]]] = {}
@@ -190,7 +226,7 @@ class Lane(Generic[Caller]):
         """The next batch; None while one is in flight, or if nothing waits."""
         if self._in_flight is not None or not self._heads:
             return None
-        batch = self._in_flight = Batch(without_memories=self._without_memories)
+        batch = self._in_flight = Batch()
         room = MAX_BYTES
         while self._heads and len(batch.entries) < MAX_ROWS:
             operation = next(iter(self._heads.values())).operation
@@ -212,20 +248,6 @@ class Lane(Generic[Caller]):
                 told.append((ticket.caller, outcome))
             entry.tickets = []
         return iter(told)
-
-    def failed(self, batch: Batch[Caller], error: ReverieError, now: float) -> float | None:
-        """Seconds until the batch is sent again; None if it is over: then `finish` it with `verdict`.
-
-        It is sent again only while somebody waits and what happened is in doubt: a second loop over plain
-        failures would multiply the proxies' and the clients'.
-        """
-        batch.doubtful = batch.doubtful or isinstance(error, _DOUBTFUL)
-        pause: float = min(FIRST_PAUSE * 2 ** min(batch.attempts, 16), LONGEST_PAUSE)
-        batch.attempts += 1
-        deadline = batch.deadline
-        if isinstance(error, _LASTING) or not batch.doubtful or deadline is None or now + pause >= deadline:
-            return None
-        return pause
 
     def _queue(self, entry: Entry[Caller]) -> None:
         key = entry.operation.key
@@ -263,23 +285,16 @@ class Lane(Generic[Caller]):
                 del self._behind[key]
 
 
-def verdict(batch: Batch[Caller], error: ReverieError) -> ReverieError:
-    """What the callers of a batch that failed for good are told."""
-    return UnknownOutcome() if batch.doubtful else error
-
-
 def _committed(result: write_pb2.WriteResult, response: write_pb2.WriteBatchResponse) -> Timestamp:
     return result.commit_time if result.HasField("commit_time") else response.commit_time
 
 
-def outcomes(batch: Batch[Caller], response: write_pb2.WriteBatchResponse) -> Sequence[Outcome]:
-    """The answer to a batch, one outcome for each operation. ValueError if it does not fit the batch."""
-    if len(response.results) != len(batch.entries) or len(response.owner_revisions) != len(
-        batch.owner_indices
-    ):
-        raise ValueError("storage answered for another number of operations or owners than it was sent")
-    revisions = response.owner_revisions
+def outcomes(batch: Batch[Caller], answer: write_pb2.WriteBatchResponse | ReverieError) -> Sequence[Outcome]:
+    """One outcome for each operation of a batch, by an answer that fits it or an error that is the last."""
+    if isinstance(answer, ReverieError):
+        return [batch.verdict(answer)] * len(batch.entries)
+    revisions = answer.owner_revisions
     return [
-        Committed(result, _committed(result, response), response.lineage, revisions[operation.owner_index])
-        for result, operation in zip(response.results, batch.request.operations, strict=True)
+        Committed(result, _committed(result, answer), answer.lineage, revisions[operation.owner_index])
+        for result, operation in zip(answer.results, batch.request.operations, strict=True)
     ]

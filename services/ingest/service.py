@@ -1,9 +1,12 @@
 """`reverie.ingest.v1.IngestService`: every write of an application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from datetime import datetime
+from itertools import count
+from typing import Any, TypeVar
 from uuid import UUID
 
 import grpc
@@ -12,8 +15,11 @@ from reverie.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from reverie.memory.v1.memory_pb2 import Memory, MemoryView
 from reverie.storage.v1.read_pb2 import GetMemoryRequest
 from services.ingest import answers, mask, validation, writes
-from services.ingest.batcher import Answer, Batcher, BulkWrite
-from services.ingest.lane import Committed, Operation, Outcome, Owner
+from services.ingest.batcher import Batcher, BulkWrite
+from services.ingest.bulk import Group
+from services.ingest.lane import Committed, Operation, Owner
+from services.ingest.receipts import Receipts, refuse
+from services.ingest.streaming import SLICE, Streams
 from services.ingest.writes import Origin
 from services.runtime import deadline, names, principal
 from services.runtime.clock import WallClock, utc_now
@@ -32,7 +38,6 @@ from services.runtime.errors import (
     StoreDown,
     StoreFull,
     TooLarge,
-    Unimplemented,
     Violation,
 )
 from services.runtime.tokens import METADATA_KEY, ConsistencyToken, Tokens
@@ -41,15 +46,13 @@ from services.storage.client import StorageReadClient
 MAX_ITEMS = 1_000
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 
-SLICE = 32
-"""Items of a batch that are prepared before others have a turn: about two milliseconds."""
-
 _OF_ALL = (Overloaded, Draining, StoreDown, StoreFull, PeerUnavailable, DeadlineTooShort, InternalError)
 """Errors that say nothing about an item; a batch of which all items met one fails as a whole."""
 
 T = TypeVar("T")
 Context = grpc.aio.ServicerContext[Any, Any]
-Submitted = tuple[Operation, Answer] | ReverieError
+Item = tuple[Group, int] | InvalidArgument
+"""An item of a batch: its place in the group that it was queued with, or why it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
     batcher: Batcher
     reader: StorageReadClient
     tokens: Tokens
+    streams: Streams
     clock: WallClock = utc_now
 
     async def CreateMemory(  # noqa: N802
@@ -68,7 +72,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         seconds = deadline.shaved(deadline.remaining(context))
         operation = self._creation(request, _origin(context))
         committed = await self.batcher.write(operation, seconds)
-        self._promise(context, operation.owner, [committed])
+        self._promise(context, operation.owner, committed.lineage, committed.owner_revision)
         response = ingest_pb2.CreateMemoryResponse()
         answers.fill_created(response.memory, operation, _done(operation, committed))
         return response
@@ -80,19 +84,21 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         seconds = deadline.shaved(deadline.remaining(context))
         size = request.ByteSize()
         owner = _owner(_batch_user(request, size))
-        with self.batcher.bulk(owner.owner, len(request.requests), size, seconds) as bulk:
-            submitted = await self._submit(bulk, owner, request, _origin(context))
-            outcomes = [item if isinstance(item, ReverieError) else await item[1] for item in submitted]
-        _raise_if_of_all(outcomes)
-        self._promise(context, owner, (outcome for outcome in outcomes if isinstance(outcome, Committed)))
-        results = (_result(item, outcome) for item, outcome in zip(submitted, outcomes, strict=True))
-        return ingest_pb2.BatchCreateMemoriesResponse(results=results)
+        with self.batcher.bulk(owner, len(request.requests), size, seconds) as bulk:
+            items = await self._submit(bulk, owner, request, _origin(context))
+            await bulk.answered()
+        _raise_if_of_all(items)
+        if bulk.state is not None:
+            self._promise(context, owner, *bulk.state)
+        return _results(owner.user, items)
 
     async def StreamMemories(  # noqa: N802
-        self, _requests: AsyncIterator[ingest_pb2.StreamMemoriesRequest], _context: Context
-    ) -> NoReturn:
-        """Not in this version."""
-        raise Unimplemented("StreamMemories comes with a later version; use BatchCreateMemories")
+        self, requests: AsyncIterator[ingest_pb2.StreamMemoriesRequest], _context: Context
+    ) -> AsyncIterator[ingest_pb2.StreamMemoriesResponse]:
+        """Creates memories of one user as they come, and acknowledges each when it is committed."""
+        async with aclosing(self.streams.serve(requests)) as responses:
+            async for response in responses:
+                yield response
 
     async def UpdateMemory(  # noqa: N802
         self, request: ingest_pb2.UpdateMemoryRequest, context: Context
@@ -111,7 +117,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             raise InvalidArgument.collected(found)
         operation = writes.update(owner, memory_id, after, from_revision)
         committed = await self.batcher.write(operation, deadline.shaved(deadline.remaining(context)))
-        self._promise(context, owner, [committed])
+        self._promise(context, owner, committed.lineage, committed.owner_revision)
         response = ingest_pb2.UpdateMemoryResponse()
         answers.fill_updated(response.memory, before, operation, _done(operation, committed))
         return response
@@ -126,7 +132,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         owner = _owner(user)
         operation = writes.delete(owner, memory_id, from_revision)
         committed = await self.batcher.write(operation, seconds)
-        self._promise(context, owner, [committed])
+        self._promise(context, owner, committed.lineage, committed.owner_revision)
         _done(operation, committed)
         return ingest_pb2.DeleteMemoryResponse()
 
@@ -144,21 +150,21 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         owner: Owner,
         request: ingest_pb2.BatchCreateMemoriesRequest,
         origin: Origin | None,
-    ) -> list[Submitted]:
+    ) -> list[Item]:
         """Prepares and queues each item; the first ones are under way before the last ones are looked at."""
-        submitted: list[Submitted] = []
+        items: list[Item] = []
         now = self.clock()
-        for index, item in enumerate(request.requests):
-            if index % SLICE == SLICE - 1:
+        for start in range(0, len(request.requests), SLICE):
+            if start:
                 await asyncio.sleep(0)
-            try:
-                _check_parent(item, request.parent)
-                operation = writes.create(owner, item, origin, index, now)
-            except InvalidArgument as wrong:
-                submitted.append(wrong)
-            else:
-                submitted.append((operation, bulk.submit(operation)))
-        return submitted
+            prepared = [
+                _prepared(owner, item, request.parent, origin, index, now)
+                for index, item in enumerate(request.requests[start : start + SLICE], start)
+            ]
+            group = bulk.submit([each for each in prepared if isinstance(each, Operation)])
+            at = count()
+            items += (each if isinstance(each, InvalidArgument) else (group, next(at)) for each in prepared)
+        return items
 
     async def _current(self, owner: Owner, memory_id: UUID, name: str, seconds: float) -> Memory:
         """The memory as a read shows it.
@@ -178,11 +184,10 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
                 raise StalePrimary from None
             raise MemoryDeleted from None
 
-    def _promise(self, context: Context, owner: Owner, committed: Iterable[Committed]) -> None:
-        """Sends the token by which the caller's reads show these writes."""
-        latest = max(committed, key=lambda each: each.owner_revision, default=None)
-        if latest is not None and latest.owner_revision:
-            token = ConsistencyToken(latest.lineage, UUID(bytes=owner.owner), latest.owner_revision)
+    def _promise(self, context: Context, owner: Owner, lineage: bytes, owner_revision: int) -> None:
+        """Sends the token by which the caller's reads show what was committed."""
+        if owner_revision:
+            token = ConsistencyToken(lineage, UUID(bytes=owner.owner), owner_revision)
             context.set_trailing_metadata(((METADATA_KEY, self.tokens.consistency(token)),))
 
 
@@ -235,9 +240,21 @@ def _batch_user(request: ingest_pb2.BatchCreateMemoriesRequest, size: int) -> st
     return user
 
 
-def _check_parent(item: ingest_pb2.CreateMemoryRequest, parent: str) -> None:
+def _prepared(
+    owner: Owner,
+    item: ingest_pb2.CreateMemoryRequest,
+    parent: str,
+    origin: Origin | None,
+    index: int,
+    now: datetime,
+) -> Operation | InvalidArgument:
+    """The create of an item of a batch, or what is wrong with it."""
     if item.parent and item.parent != parent:
-        raise InvalidArgument.of("parent", "is left out or that of the batch")
+        return InvalidArgument.of("parent", "is left out or that of the batch")
+    try:
+        return writes.create(owner, item, origin, index, now)
+    except InvalidArgument as wrong:
+        return wrong
 
 
 def _target(request: ingest_pb2.UpdateMemoryRequest) -> tuple[str, UUID, int]:
@@ -251,13 +268,23 @@ def _target(request: ingest_pb2.UpdateMemoryRequest) -> tuple[str, UUID, int]:
     return *target, from_revision
 
 
-def _raise_if_of_all(outcomes: Sequence[Outcome]) -> None:
+def _raise_if_of_all(items: Sequence[Item]) -> None:
+    outcomes = [item if isinstance(item, ReverieError) else item[0].outcomes[item[1]] for item in items]
     first = outcomes[0]
     if isinstance(first, _OF_ALL) and all(isinstance(outcome, _OF_ALL) for outcome in outcomes):
         raise first
 
 
-def _result(item: Submitted, outcome: Outcome) -> ingest_pb2.CreateResult:
-    if isinstance(item, ReverieError):
-        return ingest_pb2.CreateResult(error=answers.item_error(item))
-    return answers.result_of(item[0], outcome)
+def _results(user: str, items: Sequence[Item]) -> ingest_pb2.BatchCreateMemoriesResponse:
+    response = ingest_pb2.BatchCreateMemoriesResponse()
+    receipts = Receipts(user)
+    for item in items:
+        result = response.results.add()
+        if isinstance(item, ReverieError):
+            refuse(result, item)
+            continue
+        group, at = item
+        operation, outcome = group.operations[at], group.outcomes[at]
+        if outcome is not None:
+            receipts.fill(result, str(UUID(bytes=operation.change.id)), operation, outcome)
+    return response

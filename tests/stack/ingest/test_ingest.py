@@ -16,6 +16,7 @@ from reverie.memory.v1.memory_pb2 import Memory
 from reverie.storage.v1 import write_pb2
 from services.ingest.batcher import Batcher
 from services.ingest.service import IngestService
+from services.ingest.streaming import Streams, StreamSettings
 from services.ingest.validation import MAX_TEXT
 from services.runtime.errors import (
     EtagMismatch,
@@ -50,7 +51,9 @@ class Ingest:
         self.largest_answer = 0
         self.batcher = Batcher(self.send, lanes=1, bulk_lanes=1, queue_rows=5_000, queue_bytes=10**8)
         reader: Any = Reader(storage)
-        self.service = IngestService(self.batcher, reader, storage.tokens)
+        self.service = IngestService(
+            self.batcher, reader, storage.tokens, Streams(self.batcher, storage.tokens, StreamSettings())
+        )
 
     async def send(
         self, request: write_pb2.WriteBatchRequest, seconds: float

@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
-from reverie.storage.v1.write_pb2 import WriteBatchRequest, WriteBatchResponse
-from services.ingest.batcher import ATTEMPT_SECONDS, Batcher, BatchNumbers
+from reverie.storage.v1.write_pb2 import WriteBatchRequest, WriteBatchResponse, WriteResult
+from services.ingest import bulk as bulk_lane
+from services.ingest.batcher import Batcher
+from services.ingest.bulk import Part
 from services.ingest.lane import MAX_ROWS, Committed, Operation
+from services.ingest.sending import ATTEMPT_SECONDS, BatchNumbers
 from services.runtime import client, principal
 from services.runtime.errors import (
     DeadlineTooShort,
@@ -19,8 +22,10 @@ from services.runtime.errors import (
     UnknownOutcome,
 )
 from tests.unit.ingest.callers import INES
-from tests.unit.ingest.operations import operation, written
+from tests.unit.ingest.operations import operation, owner, written
 from tests.unit.ingest.skipping import run
+
+OWNER = owner(1, "ines")
 
 
 class Storage:
@@ -106,8 +111,8 @@ def test_lanes_share_no_owner_and_do_not_wait_for_each_other() -> None:
             await asyncio.gather(*(of(owner) for owner in range(40)))
         assert storage.most_at_once == 4
         for request in storage.requests:
-            for owner in WriteBatchRequest.FromString(request).owners:
-                number = int.from_bytes(owner.owner[:8])
+            for each in WriteBatchRequest.FromString(request).owners:
+                number = int.from_bytes(each.owner[:8])
                 lanes.setdefault(number % 4, set()).add(number)
         assert sorted(len(owners) for owners in lanes.values()) == [10, 10, 10, 10]
 
@@ -117,15 +122,15 @@ def test_lanes_share_no_owner_and_do_not_wait_for_each_other() -> None:
 def test_a_bulk_write_does_not_delay_a_single_one() -> None:
     async def main() -> None:
         storage = Storage(takes=1)
-        async with batcher(storage) as writes:
-            with writes.bulk(b"o", 600, 1000, 30) as bulk:
-                answers = [bulk.submit(operation(memory=at)) for at in range(600)]
+        async with batcher(storage, queue_rows=3000) as writes:
+            with writes.bulk(OWNER, 1200, 1000, 30) as bulk:
+                group = bulk.submit([operation(memory=at) for at in range(1200)])
                 await asyncio.sleep(0.5)
                 await writes.write(operation(memory=1), 5)
                 assert now() == 1.5
-                outcomes = await asyncio.gather(*answers)
-            assert now() == 3
-        assert all(isinstance(each, Committed) for each in outcomes)
+                await bulk.answered()
+            assert now() == 2
+        assert {type(each) for each in group.outcomes} == {WriteResult}
 
     run(main())
 
@@ -328,10 +333,47 @@ def test_room_is_counted_in_bytes_too() -> None:
 def test_a_bulk_write_has_room_for_all_of_it_or_none() -> None:
     async def main() -> None:
         async with batcher(Storage(), queue_rows=100) as writes:
-            with writes.bulk(b"o", 60, 1, 5), pytest.raises(Overloaded), writes.bulk(b"o", 60, 1, 5):
+            with writes.bulk(OWNER, 60, 1, 5), pytest.raises(Overloaded), writes.bulk(OWNER, 60, 1, 5):
                 pass
-            with writes.bulk(b"o", 100, 1, 5):
+            with writes.bulk(OWNER, 100, 1, 5):
                 pass
+
+    run(main())
+
+
+def test_who_waits_for_room_has_it_in_turn_and_is_not_overtaken() -> None:
+    async def main() -> None:
+        async with batcher(Storage(), queue_rows=100) as writes:
+            first = writes.bulk(OWNER, 60, 1, 30)
+            second = asyncio.ensure_future(writes.bulk_in_turn(OWNER, 60, 1, 30))
+            third = asyncio.ensure_future(writes.bulk_in_turn(OWNER, 10, 1, 30))
+            await asyncio.sleep(1)
+            with pytest.raises(Overloaded):
+                writes.bulk(OWNER, 1, 1, 5)
+            assert not third.done()
+            first.end()
+            (await second).end()
+            (await third).end()
+            writes.bulk(OWNER, 100, 1, 5).end()
+
+    run(main())
+
+
+def test_who_waits_for_room_too_long_or_leaves_takes_none_and_holds_nobody_up() -> None:
+    async def main() -> None:
+        async with batcher(Storage(), queue_rows=100) as writes:
+            first = writes.bulk(OWNER, 60, 1, 30)
+            late = asyncio.ensure_future(writes.bulk_in_turn(OWNER, 60, 1, 2))
+            gone = asyncio.ensure_future(writes.bulk_in_turn(OWNER, 60, 1, 30))
+            small = asyncio.ensure_future(writes.bulk_in_turn(OWNER, 30, 1, 30))
+            await asyncio.sleep(1)
+            gone.cancel()
+            with pytest.raises(Overloaded):
+                await late
+            (await small).end()
+            assert now() == 2
+            first.end()
+            writes.bulk(OWNER, 100, 1, 5).end()
 
     run(main())
 
@@ -339,28 +381,38 @@ def test_a_bulk_write_has_room_for_all_of_it_or_none() -> None:
 def test_items_of_a_bulk_write_tell_apart_what_was_sent_and_what_was_not() -> None:
     async def main() -> None:
         storage = Storage(takes=2)
-        async with batcher(storage) as writes:
-            with writes.bulk(b"o", 900, 1, 3) as bulk:
-                told = await asyncio.gather(*(bulk.submit(operation(memory=at)) for at in range(900)))
+        heard: list[Part] = []
+        sent = bulk_lane.MAX_ROWS
+        async with batcher(storage, queue_rows=5000) as writes:
+            with writes.bulk(OWNER, 5 * sent, 1, 3) as bulk:
+                group = bulk.submit([operation(memory=at) for at in range(5 * sent)], heard.append)
+                await bulk.answered()
             assert now() == 3
-        kinds = [type(each) for each in told]
-        assert kinds[:256] == [Committed] * 256
-        assert kinds[256:512] == [UnknownOutcome] * 256
-        assert kinds[512:] == [DeadlineTooShort] * 388
+        kinds = [type(each) for each in group.outcomes]
+        assert kinds[: 2 * sent] == [WriteResult] * 2 * sent
+        assert kinds[2 * sent : 4 * sent] == [UnknownOutcome] * 2 * sent
+        assert kinds[4 * sent :] == [DeadlineTooShort] * sent
+        assert [(part.start, part.stop) for part in heard] == [
+            (0, sent), (sent, 2 * sent), (2 * sent, 4 * sent), (4 * sent, 5 * sent),
+        ]  # fmt: skip
 
     run(main())
 
 
-def test_an_item_that_comes_after_the_deadline_does_not_wait_for_its_turn() -> None:
+def test_items_that_come_after_the_deadline_do_not_wait_for_their_turn() -> None:
     async def main() -> None:
         storage = Storage(takes=2)
         async with batcher(storage) as writes:
-            with writes.bulk(b"o", 2, 1, 1) as bulk:
-                first = bulk.submit(operation(memory=1))
+            with writes.bulk(OWNER, 2, 1, 1) as bulk:
+                first = bulk.submit([operation(memory=1)])
                 await asyncio.sleep(1.5)
-                assert isinstance(await bulk.submit(operation(memory=2)), DeadlineTooShort)
+                second = bulk.submit([operation(memory=2)])
+                await bulk.answered()
                 assert now() == 1.5
-                assert isinstance(await first, UnknownOutcome)
+        assert [type(each) for each in (*first.outcomes, *second.outcomes)] == [
+            UnknownOutcome,
+            DeadlineTooShort,
+        ]
         assert [rows for _, rows in storage.batches] == [1]
 
     run(main())
@@ -369,12 +421,12 @@ def test_an_item_that_comes_after_the_deadline_does_not_wait_for_its_turn() -> N
 def test_a_bulk_write_that_is_given_up_leaves_nothing_waiting() -> None:
     async def main() -> None:
         storage = Storage(takes=1)
-        async with batcher(storage) as writes:
-            with writes.bulk(b"o", 900, 1, 30) as bulk:
-                for at in range(900):
-                    bulk.submit(operation(memory=at))
+        sent = bulk_lane.MAX_ROWS
+        async with batcher(storage, queue_rows=5000) as writes:
+            with writes.bulk(OWNER, 4 * sent, 1, 30) as bulk:
+                bulk.submit([operation(memory=at) for at in range(4 * sent)])
                 await asyncio.sleep(0.5)
-        assert [rows for _, rows in storage.batches] == [256]
+        assert [rows for _, rows in storage.batches] == [sent, sent]
         assert now() == 1
 
     run(main())

@@ -25,7 +25,6 @@ from services.ingest.lane import (
     Outcome,
     Ticket,
     outcomes,
-    verdict,
 )
 from services.runtime.errors import (
     DeadlineExceeded,
@@ -215,14 +214,14 @@ def test_a_batch_in_doubt_is_sent_again_until_the_latest_deadline(error: Unknown
     queue.submit(operation(memory=2), 2, 5.0)
     batch = taken(queue)
     now, pauses = 0.0, []
-    while (pause := queue.failed(batch, error, now)) is not None:
+    while (pause := batch.failed(error, now)) is not None:
         pauses.append(pause)
         now += pause
         assert queue.take() is None
     assert pauses[:3] == [FIRST_PAUSE, FIRST_PAUSE * 2, FIRST_PAUSE * 4]
     assert max(pauses) == LONGEST_PAUSE
     assert 5.0 - LONGEST_PAUSE <= now < 5.0
-    assert isinstance(verdict(batch, error), UnknownOutcome)
+    assert isinstance(batch.verdict(error), UnknownOutcome)
 
 
 @pytest.mark.parametrize("error", [StoreDown(), Overloaded(), InternalError()])
@@ -230,26 +229,26 @@ def test_a_batch_that_was_refused_is_not_sent_again(error: StoreDown) -> None:
     queue: Lane[int] = Lane()
     queue.submit(operation(), 1, 9)
     batch = taken(queue)
-    assert queue.failed(batch, error, 0) is None
-    assert verdict(batch, error) is error
+    assert batch.failed(error, 0) is None
+    assert batch.verdict(error) is error
 
 
 def test_a_refusal_after_a_doubt_says_nothing_about_the_first_attempt() -> None:
     queue: Lane[int] = Lane()
     queue.submit(operation(), 1, 9)
     batch = taken(queue)
-    assert queue.failed(batch, UnknownOutcome(), 0) is not None
-    assert queue.failed(batch, StoreDown(), 1) is not None
-    assert queue.failed(batch, InternalError(), 1) is None
-    assert isinstance(verdict(batch, InternalError()), UnknownOutcome)
+    assert batch.failed(UnknownOutcome(), 0) is not None
+    assert batch.failed(StoreDown(), 1) is not None
+    assert batch.failed(InternalError(), 1) is None
+    assert isinstance(batch.verdict(InternalError()), UnknownOutcome)
 
 
 def test_after_an_answer_that_is_too_large_nobody_is_told_that_the_write_is_not_there() -> None:
     queue: Lane[int] = Lane()
     queue.submit(operation(), 1, 9)
     batch = taken(queue)
-    assert queue.failed(batch, TooLarge(), 0) is None
-    assert isinstance(verdict(batch, TooLarge()), UnknownOutcome)
+    assert batch.failed(TooLarge(), 0) is None
+    assert isinstance(batch.verdict(TooLarge()), UnknownOutcome)
 
 
 def test_a_batch_that_nobody_waits_for_is_not_sent_again() -> None:
@@ -257,7 +256,7 @@ def test_a_batch_that_nobody_waits_for_is_not_sent_again() -> None:
     ticket = queue.submit(operation(), 1, 9)
     batch = taken(queue)
     queue.leave(ticket)
-    assert queue.failed(batch, UnknownOutcome(), 0) is None
+    assert batch.failed(UnknownOutcome(), 0) is None
 
 
 def test_an_operation_that_was_committed_later_than_its_batch_says_when() -> None:
@@ -281,7 +280,7 @@ def test_an_answer_that_does_not_fit_its_batch_is_refused() -> None:
     response = written(batch.request)
     response.results.add()
     with pytest.raises(ValueError, match="another number"):
-        outcomes(batch, response)
+        batch.check(response)
 
 
 class Lanes(RuleBasedStateMachine):
@@ -342,9 +341,9 @@ class Lanes(RuleBasedStateMachine):
     @rule(error=st.sampled_from([*IN_DOUBT, StoreDown()]))
     def fail(self, error: UnknownOutcome) -> None:
         assert self.batch is not None
-        again = self.lane.failed(self.batch, error, 0)
+        again = self.batch.failed(error, 0)
         if again is None:
-            self.finish_with([verdict(self.batch, error)] * len(self.batch.entries))
+            self.finish_with([self.batch.verdict(error)] * len(self.batch.entries))
 
     @precondition(lambda self: self.batch is not None)
     @rule()

@@ -14,6 +14,7 @@ from reverie.storage.v1.read_pb2 import GetMemoryRequest
 from services.ingest.batcher import Batcher
 from services.ingest.ids import derived_id
 from services.ingest.service import MAX_BATCH_BYTES, IngestService
+from services.ingest.streaming import Streams, StreamSettings
 from services.runtime import names, principal
 from services.runtime.errors import (
     DeadlineTooShort,
@@ -29,7 +30,6 @@ from services.runtime.errors import (
     StoreDown,
     StoreRefused,
     TooLarge,
-    Unimplemented,
     UnknownOutcome,
     UserForbidden,
 )
@@ -71,7 +71,8 @@ class Ingest:
         self.store = Store()
         self.batcher = Batcher(self.store.write_batch, **chosen | settings)
         reader: Any = self.store
-        self.service: Any = IngestService(self.batcher, reader, TOKENS, lambda: NOW)
+        streams = Streams(self.batcher, TOKENS, StreamSettings(), lambda: NOW)
+        self.service: Any = IngestService(self.batcher, reader, TOKENS, streams, lambda: NOW)
         self.trailing: dict[str, str] = {}
         principal.enter(caller)
 
@@ -427,12 +428,6 @@ async def test_items_in_doubt_are_told_one_by_one(ingest: Ingest) -> None:
     ingest.store.failures = [UnknownOutcome()] * 1000
     results = await ingest.batch(creation(1), creation(2, text=""), left=2.0)
     assert [result.error.reason for result in results] == ["UNKNOWN_OUTCOME", "INVALID_ARGUMENT"]
-
-
-@served
-async def test_streams_are_not_in_this_version(ingest: Ingest) -> None:
-    error = await refused(Unimplemented, ingest.call("StreamMemories", None))
-    assert "BatchCreateMemories" in error.message
 
 
 def test_a_batch_without_room_is_refused_as_a_whole() -> None:

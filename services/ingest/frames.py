@@ -1,0 +1,88 @@
+"""Frames of a stream: their items are checked, written together, and answered part by part."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from reverie.ingest.v1.ingest_pb2 import StreamItem, StreamMemoriesResponse
+from services.ingest import writes
+from services.ingest.batcher import BulkWrite
+from services.ingest.bulk import Part
+from services.ingest.lane import Operation, Owner
+from services.ingest.receipts import Receipts, refuse
+from services.ingest.stream import Frame
+from services.runtime.errors import InvalidArgument, ReverieError
+
+
+class Settled(NamedTuple):
+    """Items with their outcomes: those that were tried, and those that were not even tried."""
+
+    items: Sequence[StreamItem]
+    part: Part | None
+    refused: Sequence[ReverieError] = ()
+
+    def put_into(self, response: StreamMemoriesResponse, receipts: Receipts) -> None:
+        """Adds a result for each item."""
+        add = response.results.add
+        if self.part is None:
+            for item, error in zip(self.items, self.refused, strict=True):
+                refuse(add(sequence=item.sequence).result, error)
+            return
+        operations, outcomes, fill = self.part.operations, self.part.outcomes, receipts.fill
+        for item, operation, outcome in zip(self.items, operations, outcomes, strict=True):
+            if outcome is not None:
+                fill(add(sequence=item.sequence).result, item.request.memory_id, operation, outcome)
+
+
+class FrameWrite:
+    """The items of one frame on their way. `settled` hears of each part of them."""
+
+    def __init__(
+        self, frame: Frame, write: BulkWrite, settled: Callable[["FrameWrite", Settled], None]
+    ) -> None:
+        self.frame = frame
+        self._write = write
+        self._settled = settled
+        self._unsettled = frame.unanswered
+
+    def submit(self, owner: Owner, parent: str, items: Sequence[StreamItem], now: datetime) -> None:
+        """Checks some of its items and has those that are acceptable written."""
+        taken: list[StreamItem] = []
+        operations: list[Operation] = []
+        broken: list[StreamItem] = []
+        errors: list[ReverieError] = []
+        for item in items:
+            try:
+                operations.append(_operation(owner, parent, item, now))
+                taken.append(item)
+            except InvalidArgument as wrong:
+                broken.append(item)
+                errors.append(wrong)
+        if broken:
+            self._settle(Settled(broken, None, errors))
+        if operations:
+            self._write.submit(
+                operations, lambda part: self._settle(Settled(taken[part.start : part.stop], part))
+            )
+
+    def end(self) -> None:
+        """Leaves what is not answered."""
+        self._write.end()
+
+    def _settle(self, settled: Settled) -> None:
+        self._unsettled -= len(settled.items)
+        if not self._unsettled:
+            self._write.end()
+        self._settled(self, settled)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every item has its outcome."""
+        return not self._unsettled
+
+
+def _operation(owner: Owner, parent: str, item: StreamItem, now: datetime) -> Operation:
+    request = item.request
+    if request.parent and request.parent != parent:
+        raise InvalidArgument.of("parent", "is left out or that of the stream")
+    return writes.create(owner, request, None, 0, now)
