@@ -10,7 +10,7 @@ PROTOS := $(shell find protos -name '*.proto')
 # Clients of these contracts are served by every later version.
 CONTRACTS := 78851e5
 
-.PHONY: help setup protos lock demo up down status test check breaking format bench clean
+.PHONY: help setup protos lock demo up down status test check breaking format bench drill clean
 
 help: ## Print this help
 	@echo "Reverie: a memory platform. Start with 'make demo', then 'make test'."
@@ -79,6 +79,10 @@ format: setup ## Format the code and mend what the linter can
 
 bench: setup ## Run every bench and regenerate docs/benchmarks.md
 	$(BIN)/reverie bench all --docs docs
+
+N ?= 1
+drill: setup ## Run every drill in three zones, N=1 times each, and regenerate docs/drills.md
+	$(BIN)/reverie drill all --zones 3 --times $(N) --docs docs
 
 clean: down ## Stop everything and remove .venv and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

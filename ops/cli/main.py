@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import typer
 
-from ops.cli.commands import bench, demo, import_, platform, queue, read, write
+from ops.cli.commands import bench, demo, drill, import_, platform, queue, read, write
 from ops.cli.failures import Guarded
 
 Command = Callable[..., None]
@@ -35,7 +35,7 @@ PANELS: dict[str, tuple[Command, ...]] = {
         platform.doctor,
         platform.token,
     ),
-    "Operation": (bench.bench,),
+    "Operation": (bench.bench, drill.drill),
 }
 
 

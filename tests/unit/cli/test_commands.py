@@ -50,7 +50,7 @@ def run(*arguments: str, home: Path | None = None, **more: str) -> Any:
 def test_every_command_that_was_promised_is_there() -> None:
     promised = """up down status restart logs token doctor import add get update delete search timeline
         on-this-day
-        demo bench queue·stat dlq·list dlq·show dlq·replay"""
+        demo bench drill queue·stat dlq·list dlq·show dlq·replay"""
     assert {"·".join(path) for path in COMMANDS} == set(promised.split())
 
 

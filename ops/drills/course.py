@@ -1,0 +1,215 @@
+"""The course of a drill with a fault: load, 5 s before, the fault, its recovery, 5 s after, the reckoning."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from ops.drills import checker, measure
+from ops.drills.checker import Damage, Finding
+from ops.drills.drill import FaultDrill, Pace
+from ops.drills.faults import Fault
+from ops.drills.hypothesis import Hypothesis
+from ops.drills.load import Load, load
+from ops.drills.measure import Window
+from ops.drills.readback import what_is_there
+from ops.drills.record import Record, Verdict
+from ops.drills.sabotage import Sabotage, Saboteur
+from ops.drills.scene import Scene
+from ops.drills.watch import Watch
+from reverie_client import ReverieError
+from services.runtime.clock import MonotonicClock, monotonic
+
+_WARM = 0.5
+"""Of a second of calls at the load's rate, so many must have been answered before it counts as even."""
+_PAUSE = 0.05
+_LOOK_PAUSE = 0.25
+"""A look at everything costs a tenth of a second of work beside the load."""
+_SHOWN = 5
+"""How many findings, or troubles, a record tells."""
+_FIELDS = {damage: damage.value for damage in Damage} | {Damage.STALE: "stale_reads"}
+
+
+@dataclass(slots=True)
+class Moments:
+    """When what happened, in seconds of the drill's clock."""
+
+    begun: float = 0.0
+    """The 5 s before the injection begin."""
+    struck: float = 0.0
+    rate_before: float = 0.0
+    """OK answers a second until then."""
+    healthy: float | None = None
+    recovered: float | None = None
+    ended: float = 0.0
+    troubles: list[str] = field(default_factory=list)
+    """What was still not well when the recovery was given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reckoning:
+    """What was found when all was read back."""
+
+    findings: Sequence[Finding] | None
+    """None: nobody can tell."""
+    obstacle: str = ""
+    """Why nobody can."""
+
+    def counts(self) -> dict[str, Any]:
+        """As fields of a record."""
+        if self.findings is None:
+            return dict.fromkeys(_FIELDS.values())
+        counted = checker.count(self.findings)
+        return {field: counted[damage] for damage, field in _FIELDS.items()}
+
+    def words(self) -> list[str]:
+        """The first of them, or what kept anybody from looking."""
+        return [self.obstacle] if self.findings is None else [str(one) for one in self.findings[:_SHOWN]]
+
+
+def judged(record: Record, hypothesis: Hypothesis, broken: Iterable[str] = ()) -> Record:
+    """The record with its verdict: what was broken already, and what the hypothesis says of it."""
+    found = (*broken, *hypothesis.broken(record))
+    return replace(record, verdict=Verdict.FAIL if found else Verdict.PASS, broken=found)
+
+
+@dataclass(slots=True)
+class Course:
+    """One run of a drill with a fault."""
+
+    drill: FaultDrill
+    scene: Scene
+    pace: Pace
+    seed: int
+    sabotage: Sabotage | None
+    clock: MonotonicClock = monotonic
+    moments: Moments = field(default_factory=Moments)
+
+    async def run(self) -> Record:
+        """The record. The platform must be healthy."""
+        fault = self.drill.fault(self.scene)
+        async with load(self.scene.platform, self.drill.traffic, self.seed, self.clock) as working:
+            watch = Watch(self.scene, fault.victims, self.clock)
+            await self._until_even(working)
+            async with self._noticing(watch):
+                await self._strike(fault)
+                await self._recover(fault, working)
+            if self.sabotage is Sabotage.STALE:
+                await self._damage(working)
+            await self._quiet(working, self.pace.after)
+            self.moments.ended = self.clock()
+            await working.stop()
+            reckoning = await self._reckon(working)
+            return self._record(fault, watch, working, reckoning)
+
+    async def _until_even(self, working: Load) -> None:
+        """Begins the load, and lets it run evenly for a while."""
+        self.scene.say(f"{self.drill.traffic.rate:g} calls/s")
+        working.start()
+        enough = _WARM * self.drill.traffic.rate
+        while len(working.answers) < enough:
+            working.check()
+            await asyncio.sleep(_PAUSE)
+        self.moments.begun = self.clock()
+        await self._quiet(working, self.pace.before)
+        until_now = Window(self.moments.begun, self.clock())
+        self.moments.rate_before = measure.rate(working.calls, until_now)
+
+    async def _quiet(self, working: Load, duration: timedelta) -> None:
+        end = self.clock() + duration.total_seconds()
+        while (left := end - self.clock()) > 0:
+            working.check()
+            await asyncio.sleep(min(left, _LOOK_PAUSE))
+
+    async def _strike(self, fault: Fault) -> None:
+        self.moments.struck = self.clock()
+        await fault.strike()
+        held = self.moments.struck + self.drill.holds.total_seconds()
+        await asyncio.sleep(max(0.0, held - self.clock()))
+        await fault.mend()
+
+    async def _recover(self, fault: Fault, working: Load) -> None:
+        """Waits until all is healthy and the load back at its rate, or gives that up."""
+        deadline = self.clock() + self.pace.give_up.total_seconds()
+        while self.clock() < deadline:
+            working.check()
+            if self.moments.healthy is None and fault.is_over():
+                await self._look()
+            if self.moments.healthy is not None:
+                self.moments.recovered = measure.back_at(
+                    working.answers, self.moments.healthy, self.moments.rate_before, self.clock()
+                )
+                if self.moments.recovered is not None:
+                    self.scene.say(f"recovered {self.moments.recovered - self.moments.struck:.1f} s after")
+                    return
+            await asyncio.sleep(_PAUSE)
+        self.scene.say("not recovered: given up")
+
+    async def _look(self) -> None:
+        """Notes when all was healthy; what looks ill is looked at again a little later."""
+        at = self.clock()
+        status = await self.scene.platform.status(weigh=False)
+        self.moments.troubles = list(status.troubles())
+        if not self.moments.troubles:
+            self.moments.healthy = at
+        else:
+            await asyncio.sleep(_LOOK_PAUSE)
+
+    async def _damage(self, working: Load) -> None:
+        assert self.sabotage is not None
+        done = await Saboteur(self.scene.platform, working.journal, self.clock).damage(self.sabotage)
+        self.scene.say(f"sabotage: {done}")
+
+    async def _reckon(self, working: Load) -> Reckoning:
+        """Reads everything back and compares it with the journal."""
+        if self.sabotage not in {None, Sabotage.STALE}:
+            await self._damage(working)
+        self.scene.say(f"reading back {len(working.journal.histories):,} memories")
+        users = [person.caught_up() for person in working.people]
+        try:
+            there = await what_is_there(users, working.journal)
+        except ReverieError as error:
+            return Reckoning(None, f"what is there can't be read back: {error.code.name} {error}")
+        return Reckoning(checker.check(working.journal, there))
+
+    def _record(self, fault: Fault, watch: Watch, working: Load, reckoning: Reckoning) -> Record:
+        moments, zones = self.moments, len(self.scene.zones)
+        figures = measure.figures(working.calls, Window(moments.begun, moments.ended))
+        proof = {**fault.proof(), "noticed_by": watch.noticed_by or None, "errors": figures.errors}
+        record = Record(
+            drill=self.drill.name,
+            zones=zones,
+            verdict=Verdict.PASS,
+            hypothesis=self.drill.hypothesis.sentence(zones),
+            seed=self.seed,
+            proof=proof,
+            detected_seconds=_since(moments.struck, watch.noticed_at),
+            recovered_seconds=_since(moments.struck, moments.recovered),
+            **reckoning.counts(),
+            **figures.as_fields(),
+        )
+        return judged(record, self.drill.hypothesis, [*self._not_shown(fault), *reckoning.words()])
+
+    def _not_shown(self, fault: Fault) -> Iterator[str]:
+        """What the figures alone don't say."""
+        if not fault.took_place():
+            yield "nothing shows that the fault took place"
+        if self.moments.recovered is None:
+            for trouble in self.moments.troubles[:_SHOWN]:
+                yield f"still not well: {trouble}"
+
+    @contextlib.asynccontextmanager
+    async def _noticing(self, watch: Watch) -> AsyncIterator[None]:
+        noticing = asyncio.create_task(watch.until_noticed())
+        try:
+            yield
+        finally:
+            noticing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await noticing
+
+
+def _since(begin: float, moment: float | None) -> float | None:
+    return None if moment is None else round(moment - begin, 3)

@@ -1,0 +1,80 @@
+"""What a drill is, as data: a hypothesis, the fault, and the load under which it happens."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+from typing import Protocol
+
+from ops.drills.faults import MakeFault
+from ops.drills.hypothesis import Hypothesis, Limit
+from ops.drills.load import Traffic
+from ops.drills.record import Record
+from ops.drills.sabotage import Sabotage
+from ops.drills.scene import Scene
+
+HEALTHY = "a healthy platform"
+_ALWAYS_WITHIN = timedelta(seconds=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long the quiet parts of a drill take."""
+
+    before: timedelta = timedelta(seconds=5)
+    """From when the load runs evenly to the injection."""
+    after: timedelta = timedelta(seconds=5)
+    """From the recovery to the end of the load."""
+    give_up: timedelta = _ALWAYS_WITHIN
+    """How long a recovery is waited for, after the fault was mended."""
+
+
+class CannotRunError(Exception):
+    """Raised when a drill can't take place; says why, and what to do."""
+
+
+class Drill(Protocol):
+    """One drill."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def hypothesis(self) -> Hypothesis:
+        """What it shows."""
+
+    async def run(self, scene: Scene, pace: Pace, seed: int, sabotage: Sabotage | None) -> Record:
+        """Takes place on a healthy platform. CannotRunError."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultDrill:
+    """A fault under an even load."""
+
+    name: str
+    when: str
+    """What is done, in words."""
+    fault: MakeFault
+    then: Mapping[int, tuple[Limit, ...]]
+    """By the number of zones: what must hold."""
+    holds: timedelta = timedelta(0)
+    """How long the fault lasts before it is mended."""
+    traffic: Traffic = field(default_factory=Traffic)
+
+    @property
+    def hypothesis(self) -> Hypothesis:
+        """What it shows."""
+        given = f"{HEALTHY} under {self.traffic.rate:g} calls/s"
+        return Hypothesis(given, self.when, self.then)
+
+    async def run(self, scene: Scene, pace: Pace, seed: int, sabotage: Sabotage | None) -> Record:
+        """Takes place on a healthy platform."""
+        from ops.drills.course import Course
+
+        return await Course(self, scene, pace, seed, sabotage).run()
+
+
+def chance_of(seed: int, name: str) -> Random:
+    """Where a drill takes its choices from: the same for the same seed."""
+    return Random(f"{name}/{seed}")  # noqa: S311  (a drill that can be repeated, not a secret)

@@ -1,0 +1,213 @@
+"""What drills do to a platform, and how each shows that it has been done."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+from ops.drills.scene import Scene, state_of
+from ops.local.record import ProcessRecord
+
+STOPPED = "T (stopped)"
+
+
+class Fault(Protocol):
+    """One thing that goes wrong."""
+
+    @property
+    def victims(self) -> Sequence[str]:
+        """The processes that it befalls."""
+
+    async def strike(self) -> None:
+        """Does it."""
+
+    async def mend(self) -> None:
+        """Undoes what does not end by itself."""
+
+    def is_over(self) -> bool:
+        """Whether every victim lives again and is ready, as far as its supervisor knows."""
+
+    def proof(self) -> Mapping[str, Any]:
+        """What shows that it took place. Once it is over."""
+
+    def took_place(self) -> bool:
+        """Whether the proof shows it."""
+
+
+MakeFault = Callable[[Scene], Fault]
+
+
+class Killed:
+    """Processes end by SIGKILL, all at once; their supervisor starts them again."""
+
+    def __init__(self, scene: Scene, victims: Sequence[str]) -> None:
+        self.victims = victims
+        self._scene = scene
+        self._before: dict[str, ProcessRecord] = {}
+
+    async def strike(self) -> None:
+        """Kills them."""
+        self._before = self._scene.known()
+        for name in self.victims:
+            pid = self._scene.platform.kill(name)
+            self._scene.say(f"killed {name}, process {pid}")
+
+    async def mend(self) -> None:
+        """Nothing to do."""
+
+    def is_over(self) -> bool:
+        """Whether each was started again, as another process, and is ready."""
+        return all(self._restarted(name) and self._scene.is_ready(name) for name in self.victims)
+
+    def proof(self) -> Mapping[str, Any]:
+        """Each process before and after, and how the one before ended."""
+        now = self._scene.known()
+        return {
+            "killed": [
+                {
+                    "process": name,
+                    "pid": _pid(self._before[name]),
+                    "end": now[name].reason,
+                    "restarts": [self._before[name].restarts, now[name].restarts],
+                    "pid_after": _pid(now[name]),
+                }
+                for name in self.victims
+            ]
+        }
+
+    def took_place(self) -> bool:
+        """Whether each ended by that signal and is another process now."""
+        known = self._scene.known()
+        return all(
+            "SIGKILL" in known[name].reason and _pid(known[name]) != _pid(self._before[name])
+            for name in self.victims
+        )
+
+    def _restarted(self, name: str) -> bool:
+        now, before = self._scene.known()[name], self._before[name]
+        return now.restarts > before.restarts and now.id != before.id
+
+
+class Frozen:
+    """Processes stop in their tracks: they keep what they hold, connections too, and answer nobody."""
+
+    def __init__(self, scene: Scene, victims: Sequence[str]) -> None:
+        self.victims = victims
+        self._scene = scene
+        self._pids: dict[str, int] = {}
+        self._states: dict[str, str] = {}
+        self._thawed = False
+
+    async def strike(self) -> None:
+        """Freezes them."""
+        self._pids = self._scene.platform.processes()
+        for name in self.victims:
+            self._scene.platform.freeze(name)
+            self._scene.say(f"froze {name}, process {self._pids[name]}")
+
+    async def mend(self) -> None:
+        """Lets them go on."""
+        for name in self.victims:
+            self._states[name] = state_of(self._pids[name])
+            self._scene.platform.thaw(name)
+            self._scene.say(f"thawed {name}")
+        self._thawed = True
+
+    def is_over(self) -> bool:
+        """Whether they were let go on, or others have taken their place."""
+        return self._thawed and all(self._scene.is_ready(name) for name in self.victims)
+
+    def proof(self) -> Mapping[str, Any]:
+        """What the kernel said of each until it was let go on."""
+        now = self._scene.platform.processes()
+        return {
+            "frozen": [
+                {
+                    "process": name,
+                    "pid": self._pids[name],
+                    "state": self._states[name],
+                    "pid_after": now.get(name),
+                }
+                for name in self.victims
+            ]
+        }
+
+    def took_place(self) -> bool:
+        """Whether each stood still to the end, or was ended for it."""
+        now = self._scene.platform.processes()
+        return all(
+            self._states[name] == STOPPED or now.get(name) != self._pids[name] for name in self.victims
+        )
+
+
+class ZoneKilled:
+    """Every process of a zone but the database ends by SIGKILL and stays down until the zone is healed."""
+
+    def __init__(self, scene: Scene, zone: str) -> None:
+        self._scene = scene
+        self._zone = zone
+        self._ended: dict[str, int] = {}
+        self._left: dict[str, int] = {}
+        self.victims: Sequence[str] = sorted(scene.platform.zone(zone).processes())
+
+    async def strike(self) -> None:
+        """Kills it."""
+        self._ended = self._scene.platform.zone(self._zone).kill()
+        self._scene.say(f"killed zone {self._zone}: {len(self._ended)} processes")
+
+    async def mend(self) -> None:
+        """Starts its processes again."""
+        self._left = self._scene.platform.zone(self._zone).processes()
+        self._scene.say(f"healing zone {self._zone}")
+        await self._scene.platform.zone(self._zone).heal()
+
+    def is_over(self) -> bool:
+        """Whether all of them are ready again."""
+        return all(self._scene.is_ready(name) for name in self.victims)
+
+    def proof(self) -> Mapping[str, Any]:
+        """Who ended, and who still lived when the zone was healed."""
+        return {"zone": self._zone, "killed": self._ended, "alive_before_healing": self._left}
+
+    def took_place(self) -> bool:
+        """Whether all of them ended and stayed down."""
+        return len(self._ended) > 0 and not self._ended.keys() & self._left.keys()
+
+
+class Restarted:
+    """Every process is stopped as one should and started again, one after the other."""
+
+    def __init__(self, scene: Scene, victims: Sequence[str], within: timedelta) -> None:
+        self.victims = victims
+        self._scene = scene
+        self._within = within
+        self._before: dict[str, int] = {}
+
+    async def strike(self) -> None:
+        """Restarts them; each is ready, and calls go through it, before the next one's turn comes."""
+        platform = self._scene.platform
+        self._before = platform.processes()
+        for number, name in enumerate(self.victims, 1):
+            self._scene.say(f"restarting {name} ({number} of {len(self.victims)})")
+            await platform.restart(name, self._within)
+            await platform.wait_healthy(self._within)
+
+    async def mend(self) -> None:
+        """Nothing to do."""
+
+    def is_over(self) -> bool:
+        """Whether all of them are ready."""
+        return all(self._scene.is_ready(name) for name in self.victims)
+
+    def proof(self) -> Mapping[str, Any]:
+        """The number of each process before and after."""
+        now = self._scene.platform.processes()
+        return {"restarted": {name: [self._before[name], now.get(name)] for name in self.victims}}
+
+    def took_place(self) -> bool:
+        """Whether each is another process now."""
+        now = self._scene.platform.processes()
+        return all(name in now and now[name] != self._before[name] for name in self.victims)
+
+
+def _pid(known: ProcessRecord) -> int | None:
+    return known.id.pid if known.id else None

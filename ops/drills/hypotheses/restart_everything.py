@@ -1,0 +1,25 @@
+"""Every process is restarted in turn, as for a new version: stopped as one should, and started again."""
+
+from datetime import timedelta
+
+from ops.drills.drill import FaultDrill
+from ops.drills.faults import Fault, Restarted
+from ops.drills.hypothesis import a_gap_of_at_most, no_call_fails, recovered_within
+from ops.drills.scene import Scene
+
+_EACH_WITHIN = timedelta(seconds=30)
+
+
+def _every_process(scene: Scene) -> Fault:
+    return Restarted(scene, sorted(scene.platform.processes()), _EACH_WITHIN)
+
+
+DRILL = FaultDrill(
+    name="restart-everything",
+    when="every process is stopped and started again, one after the other",
+    fault=_every_process,
+    then={
+        1: (recovered_within(120),),
+        3: (no_call_fails(), a_gap_of_at_most(5), recovered_within(300)),
+    },
+)
