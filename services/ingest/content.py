@@ -4,11 +4,13 @@ from datetime import date
 
 from reverie.memory.v1.memory_pb2 import Memory, MemoryKind, OccurredPrecision
 from reverie.storage.v1.write_pb2 import Content
-from services.runtime.terms import ANALYZER, Precision, memory_terms, traits
+from services.runtime.terms import ANALYZER, memory_terms, traits
 
 OUTPUT_ONLY = ("name", "revision", "etag", "create_time", "update_time", "analysis")
 """What a client cannot set."""
 
+_NOTE = MemoryKind.MEMORY_KIND_NOTE
+_INSTANT = OccurredPrecision.OCCURRED_PRECISION_INSTANT
 _EPOCH = date(1970, 1, 1).toordinal()
 _DAY = 86_400
 
@@ -18,28 +20,42 @@ def fill(content: Content, memory: Memory) -> None:
     kept = content.memory
     kept.CopyFrom(memory)
     complete(kept)
+    text = kept.text
     content.terms = memory_terms(
-        kept.text,
+        text,
         local_date(kept),
-        Precision(kept.occurred_precision),
-        place=kept.place.name,
+        kept.occurred_precision,
+        place=kept.place.name if kept.HasField("place") else "",
         people=kept.people,
         labels=kept.labels,
     )
-    content.traits = int(traits(kept.text))
+    content.traits = traits(text)
     content.analyzer = ANALYZER
 
 
 def complete(memory: Memory) -> None:
     """Leaves a memory with the client's fields alone, and says what it left unsaid."""
-    for field in OUTPUT_ONLY:
-        memory.ClearField(field)
+    if _sets_output(memory):
+        for field in OUTPUT_ONLY:
+            memory.ClearField(field)
     # Fields that this version does not know would be stored by nobody and still take room in a batch.
     memory.DiscardUnknownFields()
-    if memory.kind == MemoryKind.MEMORY_KIND_UNSPECIFIED:
-        memory.kind = MemoryKind.MEMORY_KIND_NOTE
-    if memory.occurred_precision == OccurredPrecision.OCCURRED_PRECISION_UNSPECIFIED:
-        memory.occurred_precision = OccurredPrecision.OCCURRED_PRECISION_INSTANT
+    if not memory.kind:
+        memory.kind = _NOTE
+    if not memory.occurred_precision:
+        memory.occurred_precision = _INSTANT
+
+
+def _sets_output(memory: Memory) -> bool:
+    """Whether anything is set that a client cannot set: looking costs less than clearing."""
+    return bool(
+        memory.name
+        or memory.revision
+        or memory.etag
+        or memory.analysis
+        or memory.HasField("create_time")
+        or memory.HasField("update_time")
+    )
 
 
 def local_date(memory: Memory) -> date:

@@ -5,12 +5,12 @@ has a version; a field that is added later enters it only where it is set, so th
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 from hashlib import sha256
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from reverie.memory.v1.memory_pb2 import Memory
+from reverie.memory.v1.memory_pb2 import Attachment, Memory, Place
 
 VERSION = 1
 
@@ -20,60 +20,73 @@ _PLACE = struct.Struct("<BBdd")
 _SOURCE = struct.Struct("<Bi")
 _SIZE = struct.Struct("<q")
 
+_NO_PLACE = _PLACE.pack(False, False, 0.0, 0.0)  # noqa: FBT003  (numbers, all of them)
+_NO_SOURCE = _SOURCE.pack(False, 0)  # noqa: FBT003
+_NOTHING = _LENGTH.pack(0)
+
 
 def fingerprint(memory: Memory) -> bytes:
     """The fingerprint of an accepted memory with its defaults filled in: 32 bytes.
 
     Order in `people`, `labels` and `attachments` counts: they are kept as they were given.
     """
-    parts = [
-        _HEAD.pack(
-            VERSION,
-            memory.kind,
-            memory.occurred_precision,
-            _microseconds(memory.occurred_at),
-            memory.occurred_utc_offset.seconds,
-            memory.HasField("occurred_until"),
-            _microseconds(memory.occurred_until),
-        ),
-        _place(memory),
-        _SOURCE.pack(memory.HasField("source"), memory.source.position),
-    ]
-    _add(parts, (memory.text, memory.language, memory.place.name))
-    _add(parts, (memory.source.conversation, memory.source.speaker))
-    _add_list(parts, memory.people)
-    _add_list(parts, memory.labels)
-    _add_attachments(parts, memory)
-    return sha256(b"".join(parts)).digest()
+    # What most memories do not have is not asked for: each question takes as long as packing an answer.
+    source = memory.source if memory.HasField("source") else None
+    place = memory.place if memory.HasField("place") else None
+    return sha256(
+        b"".join((
+            _head(memory),
+            _place(place) if place else _NO_PLACE,
+            _SOURCE.pack(True, source.position) if source else _NO_SOURCE,  # noqa: FBT003
+            _text(memory.text),
+            _text(memory.language),
+            _text(place.name) if place else _NOTHING,
+            _text(source.conversation) if source else _NOTHING,
+            _text(source.speaker) if source else _NOTHING,
+            _texts(memory.people),
+            _texts(memory.labels),
+            _attachments(memory.attachments),
+        ))
+    ).digest()  # fmt: skip
+
+
+def _head(memory: Memory) -> bytes:
+    has_until = memory.HasField("occurred_until")
+    return _HEAD.pack(
+        VERSION,
+        memory.kind,
+        memory.occurred_precision,
+        _microseconds(memory.occurred_at),
+        memory.occurred_utc_offset.seconds,
+        has_until,
+        _microseconds(memory.occurred_until) if has_until else 0,
+    )
 
 
 def _microseconds(instant: Timestamp) -> int:
     return instant.seconds * 1_000_000 + instant.nanos // 1000
 
 
-def _place(memory: Memory) -> bytes:
-    place = memory.place
+def _place(place: Place) -> bytes:
     # + 0.0 makes one zero of the two.
-    return _PLACE.pack(
-        memory.HasField("place"), place.HasField("latitude"), place.latitude + 0.0, place.longitude + 0.0
-    )
+    return _PLACE.pack(True, place.HasField("latitude"), place.latitude + 0.0, place.longitude + 0.0)  # noqa: FBT003
 
 
-def _add(parts: list[bytes], texts: Iterable[str]) -> None:
-    """Each with its length before it: no two lists of texts look alike."""
-    for text in texts:
-        encoded = text.encode()
-        parts += (_LENGTH.pack(len(encoded)), encoded)
+def _text(text: str) -> bytes:
+    """With its length before it: no two lists of texts look alike."""
+    if not text:
+        return _NOTHING
+    encoded = text.encode()
+    return _LENGTH.pack(len(encoded)) + encoded
 
 
-def _add_list(parts: list[bytes], texts: "Iterable[str]") -> None:
-    listed = tuple(texts)
-    parts.append(_LENGTH.pack(len(listed)))
-    _add(parts, listed)
+def _texts(texts: Sequence[str]) -> bytes:
+    return _LENGTH.pack(len(texts)) + b"".join(map(_text, texts)) if texts else _NOTHING
 
 
-def _add_attachments(parts: list[bytes], memory: Memory) -> None:
-    parts.append(_LENGTH.pack(len(memory.attachments)))
-    for attachment in memory.attachments:
+def _attachments(attachments: Sequence[Attachment]) -> bytes:
+    parts = [_LENGTH.pack(len(attachments))]
+    for attachment in attachments:
         parts.append(_SIZE.pack(attachment.size))
-        _add(parts, (attachment.object, attachment.media_type, attachment.digest))
+        parts += map(_text, (attachment.object, attachment.media_type, attachment.digest))
+    return b"".join(parts)

@@ -13,6 +13,7 @@ from reverie.memory.v1.memory_pb2 import Attachment, Memory, MemoryKind, Occurre
 from services.runtime.errors import Violation
 
 MAX_TEXT = 32_768
+MAX_NAME = 128
 MAX_PEOPLE = 64
 MAX_LABELS = 32
 MAX_ATTACHMENTS = 16
@@ -38,13 +39,50 @@ Found = list[Violation]
 
 def violations(memory: Memory, prefix: str = "memory.") -> Found:
     """Every limit that the client's fields of a memory break; empty if it is acceptable."""
+    return [] if is_plain(memory) else all_violations(memory, prefix)
+
+
+def is_plain(memory: Memory) -> bool:
+    """Whether a memory has none but the usual fields, and these break no limit. Of most this is soon said."""
+    text = memory.text
+    return (
+        0 < len(text.encode()) <= MAX_TEXT
+        and "\0" not in text
+        and memory.HasField("occurred_at")
+        and _is_instant(memory.occurred_at)
+        and memory.kind in _KINDS
+        and memory.occurred_precision in _PRECISIONS
+        and not memory.language
+        and not memory.HasField("occurred_until")
+        and not memory.HasField("place")
+        and not memory.people
+        and not memory.labels
+        and not memory.attachments
+        and (not memory.HasField("source") or _is_plain_source(memory.source))
+        and (not memory.HasField("occurred_utc_offset") or _is_offset(memory.occurred_utc_offset))
+    )
+
+
+def _is_plain_source(source: Source) -> bool:
+    conversation, speaker = source.conversation, source.speaker
+    return (
+        0 < len(conversation.encode()) <= MAX_NAME
+        and len(speaker.encode()) <= MAX_NAME
+        and "\0" not in conversation
+        and "\0" not in speaker
+        and source.position >= 0
+    )
+
+
+def all_violations(memory: Memory, prefix: str) -> Found:
+    """The same, by looking at every field."""
     found: Found = []
     _check_text(found, f"{prefix}text", memory.text, 1, MAX_TEXT)
     _check_known(found, f"{prefix}kind", memory.kind, _KINDS)
     _check_times(found, prefix, memory)
     if memory.HasField("place"):
         _check_place(found, f"{prefix}place", memory.place)
-    _check_names(found, f"{prefix}people", memory.people, MAX_PEOPLE, 128)
+    _check_names(found, f"{prefix}people", memory.people, MAX_PEOPLE, MAX_NAME)
     _check_names(found, f"{prefix}labels", memory.labels, MAX_LABELS, 64)
     if memory.HasField("source"):
         _check_source(found, f"{prefix}source", memory.source)
@@ -86,12 +124,24 @@ def _check_times(found: Found, prefix: str, memory: Memory) -> None:
 def _check_instant(found: Found, field: str, instant: Timestamp) -> None:
     if not EARLIEST <= instant.seconds < LATEST:
         found.append(Violation(field, "lies from 0001-01-02 to 9999-12-30 in UTC"))
-    if not 0 <= instant.nanos < 1_000_000_000 or instant.nanos % 1000:
+    if not _is_whole(instant.nanos):
         found.append(Violation(field, "is in whole microseconds"))
 
 
+def _is_instant(instant: Timestamp) -> bool:
+    return EARLIEST <= instant.seconds < LATEST and _is_whole(instant.nanos)
+
+
+def _is_whole(nanos: int) -> bool:
+    return 0 <= nanos < 1_000_000_000 and not nanos % 1000
+
+
+def _is_offset(offset: Duration) -> bool:
+    return -MAX_OFFSET <= offset.seconds <= MAX_OFFSET and not offset.seconds % 60 and not offset.nanos
+
+
 def _check_offset(found: Found, field: str, offset: Duration) -> None:
-    if not -MAX_OFFSET <= offset.seconds <= MAX_OFFSET or offset.seconds % 60 or offset.nanos:
+    if not _is_offset(offset):
         found.append(Violation(field, "is in whole minutes from -18 h to +18 h"))
 
 
@@ -120,8 +170,8 @@ def _check_names(found: Found, field: str, names: Sequence[str], most: int, long
 
 
 def _check_source(found: Found, field: str, source: Source) -> None:
-    _check_text(found, f"{field}.conversation", source.conversation, 1, 128)
-    _check_text(found, f"{field}.speaker", source.speaker, 0, 128)
+    _check_text(found, f"{field}.conversation", source.conversation, 1, MAX_NAME)
+    _check_text(found, f"{field}.speaker", source.speaker, 0, MAX_NAME)
     if source.position < 0:
         found.append(Violation(f"{field}.position", "lies from 0 to 2147483647"))
 

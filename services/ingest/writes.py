@@ -42,10 +42,11 @@ def create(
     found = broken(request, origin, now)
     if found:
         raise InvalidArgument.collected(found)
-    change = WriteOperation(id=_memory_id(request, origin, index).bytes)
-    fill(change.create.content, request.memory)
-    change.create.fingerprint = fingerprint(change.create.content.memory)
-    return Operation(owner, change, b"create" + change.create.fingerprint)
+    change = WriteOperation(id=_memory_id(request, origin, index))
+    create = change.create
+    fill(create.content, request.memory)
+    mark = create.fingerprint = fingerprint(create.content.memory)
+    return Operation(owner, change, b"create" + mark)
 
 
 def update(owner: Owner, memory_id: UUID, memory: Memory, from_revision: int) -> Operation:
@@ -63,7 +64,7 @@ def delete(owner: Owner, memory_id: UUID, from_revision: int) -> Operation:
     return Operation(owner, change, b"delete%d" % from_revision)
 
 
-def _memory_id(request: CreateMemoryRequest, origin: Origin | None, index: int) -> UUID:
+def _memory_id(request: CreateMemoryRequest, origin: Origin | None, index: int) -> bytes:
     if request.memory_id or origin is None:
-        return UUID(request.memory_id)
-    return ids.derived_id(origin.request_id, origin.received_at_ms, index)
+        return ids.to_bytes(request.memory_id)
+    return ids.derived_id(origin.request_id, origin.received_at_ms, index).bytes

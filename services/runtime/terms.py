@@ -84,7 +84,7 @@ class Term(NamedTuple):
 def memory_terms(
     text: str,
     occurred_on: date | None = None,
-    precision: Precision = Precision.DAY,
+    precision: int = Precision.DAY,
     *,
     place: str = "",
     people: Sequence[str] = (),
@@ -106,7 +106,7 @@ def question_terms(text: str) -> list[Term]:
     return [Term(word, stem, term_hash(stem)) for word in words(text) for stem in stems(word)]
 
 
-def date_in_words(day: date | None, precision: Precision) -> str:
+def date_in_words(day: date | None, precision: int) -> str:
     """Return "7 May 2023 Sunday", "May 2023", "2023" or "", as exact as `precision` allows."""
     if day is None:
         return ""
@@ -165,7 +165,7 @@ def _packed(run: bytes) -> bytes:
 
 
 @lru_cache(maxsize=4_096)
-def _date_terms(day: date | None, precision: Precision) -> bytes:
+def _date_terms(day: date | None, precision: int) -> bytes:
     return _terms(date_in_words(day, precision))
 
 
