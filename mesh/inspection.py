@@ -7,6 +7,7 @@ Light to import: for commands that are typed. Endpoints carry no version in Envo
 plane's word counts, which stands on the proxy's own acknowledgement.
 """
 
+import asyncio
 import http.client
 import json
 import socket
@@ -108,8 +109,35 @@ def inspect(admin_socket: Path, proxy: mesh_pb2.Proxy | None) -> Inspection:
     return Inspection(tuple(differences(dump, proxy)), *latencies)
 
 
-async def proxies(mesh_socket: Path) -> dict[str, mesh_pb2.Proxy]:
-    """Every proxy that the control plane knows, by node id. Raises AioRpcError if it is not there."""
+async def proxies(*mesh_sockets: Path) -> dict[str, mesh_pb2.Proxy]:
+    """Every proxy that the control planes know, by node id, as the one says to which it listens.
+
+    Of one that listens to none: as the one says that it was connected to last. Those that do not answer are
+    passed over; raises AioRpcError if none does.
+    """
+    answers = await asyncio.gather(*map(_proxies, mesh_sockets), return_exceptions=True)
+    known = [answer for answer in answers if not isinstance(answer, BaseException)]
+    for answer in answers:
+        if isinstance(answer, BaseException) and not (known and isinstance(answer, grpc.aio.AioRpcError)):
+            raise answer
+    return newest(known)
+
+
+def newest(known: Iterable[Mapping[str, mesh_pb2.Proxy]]) -> dict[str, mesh_pb2.Proxy]:
+    """Of what several control planes say of each proxy, what counts."""
+    found: dict[str, mesh_pb2.Proxy] = {}
+    for answer in known:
+        for node, proxy in answer.items():
+            if node not in found or _recency(proxy) > _recency(found[node]):
+                found[node] = proxy
+    return found
+
+
+def _recency(proxy: mesh_pb2.Proxy) -> tuple[bool, int, int]:
+    return proxy.connected, proxy.connect_time.seconds, proxy.connect_time.nanos
+
+
+async def _proxies(mesh_socket: Path) -> dict[str, mesh_pb2.Proxy]:
     async with grpc.aio.insecure_channel(f"unix:{mesh_socket}") as channel:
         stub = mesh_pb2_grpc.MeshServiceStub(channel)  # type: ignore[no-untyped-call]
         answer = await stub.ListProxies(mesh_pb2.ListProxiesRequest(), timeout=TIMEOUT_SECONDS)

@@ -246,22 +246,29 @@ class World:
         sockets = (directory / "app.sock", directory / "egress.sock", directory / "admin.sock")
         return Instance(node, service, zone, "127.0.0.1", free_port(), *sockets, pair.certificate, pair.key)
 
-    def add_edge(self) -> Edge:
-        directory = self.home / "edge-a-0"
+    def add_edge(self, zone: str = "a") -> Edge:
+        directory = self.home / f"edge-{zone}-0"
         directory.mkdir(mode=0o700)
         pair = ensure_leaf(self.home / "pki", self.ca, "edge", ("localhost",), ("127.0.0.1",))
         ports = (free_port(), free_port())
-        edge = Edge(
-            "edge-a-0", "a", "127.0.0.1", *ports, directory / "admin.sock", pair.certificate, pair.key
-        )
+        names = (directory.name, zone, "127.0.0.1")
+        edge = Edge(*names, *ports, directory / "admin.sock", pair.certificate, pair.key)
         self.envoy(edge.id, "edge", edge.zone, edge.admin_socket)
-        self.publish(replace(self.topology, edges=(edge,)))
+        self.publish(replace(self.topology, edges=(*self.topology.edges, edge)))
         return edge
+
+    def planes_of(self, _zone: str) -> tuple[Path, ...]:
+        """The sockets of the control planes, the nearest first."""
+        return (self.mesh_socket,)
 
     def envoy(self, node: str, service: str, zone: str, admin_socket: Path) -> None:
         path = self.home / node / "bootstrap.json"
-        path.write_text(json.dumps(bootstrap(node, service, zone, admin_socket, self.mesh_socket)))
-        self.start(node, command(path))
+        path.write_text(json.dumps(bootstrap(node, service, zone, admin_socket, *self.planes_of(zone))))
+        self.start(self.proxy_name(node), command(path))
+
+    def proxy_name(self, node: str) -> str:
+        """How a proxy's process is called."""
+        return node
 
     # --- looking and calling ---
 
@@ -278,7 +285,7 @@ class World:
         instances = {node.id: node.admin_socket for node in self.topology.instances}
         return instances | {node.id: node.admin_socket for node in self.topology.edges}
 
-    async def in_sync(self) -> None:
+    async def in_sync(self, seconds: float = DEADLINE) -> None:
         """Wait until every proxy accepted everything that it should have."""
 
         async def holds() -> bool:
@@ -288,7 +295,7 @@ class World:
                 for node in self.admin_sockets()
             )
 
-        await eventually(holds, "every proxy in sync")
+        await eventually(holds, "every proxy in sync", seconds)
 
     async def endpoints(self, node: str, cluster: str, number: int, kind: str = "total") -> None:
         """Wait until a proxy knows so many endpoints of a service; of kind "total" or "healthy"."""
