@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic
+from typing import Any, Generic, NamedTuple
 
 import grpc
 
@@ -14,6 +14,7 @@ from reverie_client import errors
 from reverie_client.credentials import Credentials
 from reverie_client.edges import Edges
 from reverie_client.errors import DeadlineExceeded, ReverieError, TokenInvalid, Unauthenticated, Unreachable
+from reverie_client.exchange import Exchange
 from reverie_client.links import Links
 from reverie_client.methods import Answer, Method, Request
 from reverie_client.retry import Failure, RetryPolicy, pause_before_repeat
@@ -80,8 +81,58 @@ class Rounds:
         return seconds is not None
 
 
+class Exchanging(NamedTuple, Generic[Request, Answer]):
+    """A stream, and with what it was begun."""
+
+    exchange: Exchange[Request, Answer]
+    edge: int
+    header: tuple[str, str] | None
+
+
+class Repeats:
+    """When to begin a stream again; a new count, and all the time, after each progress. Seconds."""
+
+    def __init__(self, patience: float, edges: int, policy: RetryPolicy, world: Environment) -> None:
+        self._patience = patience
+        self._edges = edges
+        self._policy = policy
+        self._environment = world
+        self.progress()
+
+    def progress(self) -> None:
+        """It gets somewhere, or has nothing to do."""
+        self._ends = self._environment.monotonic() + self._patience
+        self._past = 0
+        self._renewed = False
+
+    def first_refusal(self) -> bool:
+        """Whether this is the first JWT that was refused since the last progress."""
+        first, self._renewed = not self._renewed, True
+        return first
+
+    @property
+    def left(self) -> float:
+        """What is left before it is given up."""
+        return max(0.0, self._ends - self._environment.monotonic())
+
+    async def pause(self, error: ReverieError) -> bool:
+        """Waits before the next try, which `error` is a reason for; False, at once, if there is none."""
+        self._past += 1
+        failure = Failure(
+            error, self._past, repeatable=True, untried_edges=self._untried, remaining=self.left
+        )
+        seconds = pause_before_repeat(failure, self._policy, self._environment.chance())
+        if seconds:
+            await self._environment.sleep(seconds)
+        return seconds is not None
+
+    @property
+    def _untried(self) -> int:
+        return max(0, self._edges - self._past)
+
+
 class Caller:
-    """Makes unary calls on behalf of one connection."""
+    """Makes calls on behalf of one connection."""
 
     def __init__(
         self,
@@ -123,6 +174,26 @@ class Caller:
             else:
                 self._edges.worked(index)
                 return answer
+
+    async def exchange(self, method: Method[Request, Answer]) -> "Exchanging[Request, Answer]":
+        """A stream at the edge that is to be called next. Say by `exchanged` how it ended."""
+        header = self._credentials.current() or await self._credentials.renewed()
+        index = self._edges.choose(self._environment.monotonic())
+        metadata = () if header is None else (header,)
+        return Exchanging(self._links.link(index).exchange(method, metadata), index, header)
+
+    def exchanged(self, stream: "Exchanging[Any, Any]", error: ReverieError | None) -> bool:
+        """Notes what a stream's end says of its edge; whether its JWT was at fault and may be another."""
+        if error is None:
+            self._edges.worked(stream.edge)
+            return False
+        self._note_edge(error, stream.edge)
+        return isinstance(error, Unauthenticated) and self._credentials.refused(stream.header)
+
+    def repeats(self, method: Method[Any, Any], within: timedelta | None) -> "Repeats":
+        """When to begin a stream again that ended early, within the method's time without progress."""
+        seconds = (method.timeout if within is None else within).total_seconds()
+        return Repeats(seconds, len(self._edges), self._policy, self._environment)
 
     def rounds(self, method: Method[Any, Any], within: timedelta | None) -> Rounds:
         """The rounds of calls of a method, within its own deadline if none is named."""

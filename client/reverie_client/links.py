@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 
+from reverie_client.exchange import Exchange
 from reverie_client.methods import Answer, Method, Request
 
 _LARGEST_ANSWER = 16 * 1024 * 1024
@@ -51,6 +52,17 @@ class Link:
         begin = self._callables.get(method.path) or self._prepare(method)
         call: grpc.aio.UnaryUnaryCall[Request, Answer] = begin(request, timeout=timeout, metadata=metadata)
         return call
+
+    def exchange(
+        self, method: Method[Request, Answer], metadata: Sequence[tuple[str, str]]
+    ) -> Exchange[Request, Answer]:
+        """Begins a stream of requests and of answers. It has no deadline."""
+        begin = self._channel.stream_stream(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.answer.FromString,
+        )
+        return Exchange(begin(metadata=metadata))
 
     def _prepare(self, method: Method[Request, Answer]) -> Any:
         made = self._channel.unary_unary(

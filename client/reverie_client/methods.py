@@ -20,7 +20,7 @@ _LONG = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Method(Generic[Request, Answer]):
-    """A unary call."""
+    """A call: unary, or a stream each way."""
 
     path: str
     request: type[Request]
@@ -28,7 +28,7 @@ class Method(Generic[Request, Answer]):
     repeatable: bool = True
     """Whether it has the same outcome when it is made twice. Creates have: their ids are chosen here."""
     timeout: timedelta = _USUAL
-    """The deadline where the caller names none."""
+    """The deadline where the caller names none. Of a stream: how long it may get nowhere."""
 
 
 CREATE = Method(
@@ -40,6 +40,12 @@ BATCH_CREATE = Method(
     "/reverie.ingest.v1.IngestService/BatchCreateMemories",
     ingest_pb2.BatchCreateMemoriesRequest,
     ingest_pb2.BatchCreateMemoriesResponse,
+    timeout=_LONG,
+)
+STREAM = Method(
+    "/reverie.ingest.v1.IngestService/StreamMemories",
+    ingest_pb2.StreamMemoriesRequest,
+    ingest_pb2.StreamMemoriesResponse,
     timeout=_LONG,
 )
 UPDATE = Method(

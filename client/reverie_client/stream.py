@@ -1,0 +1,129 @@
+"""What of a long list of memories is sent, acknowledged and handed back: pure bookkeeping.
+
+It survives any number of streams: `opened` begins one, and what it leaves without an acknowledgement is sent
+again, under the same number and id, on the next.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from reverie.ingest.v1 import ingest_pb2
+from reverie_client import errors
+from reverie_client.answers import Created, Outcome
+from reverie_client.content import NewMemory
+from reverie_client.errors import InternalError, ReverieError
+from reverie_client.retry import PASSING
+
+FRAME_BYTES = 512 * 1024
+"""A frame holds no more; Reverie takes 1 MiB."""
+
+
+class _Item:
+    """A memory on its way."""
+
+    __slots__ = ("message", "new", "outcome", "size")
+
+    def __init__(self, new: NewMemory, message: ingest_pb2.StreamItem) -> None:
+        self.new = new
+        self.message = message
+        self.size = message.ByteSize()
+        self.outcome: Outcome | None = None
+
+
+class Sending:
+    """The memories that were taken from the caller and not handed back as outcomes yet.
+
+    At most a window of them; of those, all without an acknowledgement are sent at most once on each stream.
+    """
+
+    def __init__(self, frame: int) -> None:
+        self._frame = frame
+        self._window = frame
+        self._first = 0
+        self._items: deque[_Item] = deque()
+        self._unsent: deque[_Item] = deque()
+        self._unanswered = 0
+        self._exhausted = False
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another memory may be taken."""
+        return len(self._items) < self._window
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something has no acknowledgement."""
+        return self._unanswered > 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no more memories come, and all are acknowledged."""
+        return self._exhausted and not self._unanswered
+
+    def add(self, new: NewMemory, request: ingest_pb2.CreateMemoryRequest) -> None:
+        """Takes a memory, with the request that stands for it."""
+        message = ingest_pb2.StreamItem(sequence=self._first + len(self._items), request=request)
+        item = _Item(new, message)
+        self._items.append(item)
+        self._unsent.append(item)
+        self._unanswered += 1
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether no more memories come."""
+        return self._exhausted
+
+    def exhaust(self) -> None:
+        """No more memories come."""
+        self._exhausted = True
+
+    def opened(self, window: int) -> None:
+        """A stream has begun, on which nothing was sent."""
+        self._window = max(1, window)
+        self._unsent = deque(item for item in self._items if item.outcome is None)
+
+    def frame(self) -> list[ingest_pb2.StreamItem]:
+        """What is to be sent next; empty if there is nothing."""
+        messages: list[ingest_pb2.StreamItem] = []
+        size = 0
+        while self._unsent and len(messages) < self._frame:
+            size += self._unsent[0].size
+            if messages and size > FRAME_BYTES:
+                break
+            messages.append(self._unsent.popleft().message)
+        return messages
+
+    def acknowledge(self, results: Iterable[ingest_pb2.StreamResult]) -> ReverieError | None:
+        """Takes what became of memories; an error if one has to be sent again on another stream.
+
+        InternalError, raised, if a number is not that of a memory that waits for one.
+        """
+        again: ReverieError | None = None
+        for result in results:
+            item = self._waiting(result.sequence)
+            outcome = _outcome(item.new, result.result)
+            if isinstance(outcome.error, PASSING):
+                again = outcome.error
+            else:
+                item.outcome = outcome
+                self._unanswered -= 1
+        return again
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Outcomes in the order in which memories were taken, as far as there are any; each once."""
+        while self._items and (outcome := self._items[0].outcome) is not None:
+            self._items.popleft()
+            self._first += 1
+            yield outcome
+
+    def _waiting(self, sequence: int) -> _Item:
+        place = sequence - self._first
+        if 0 <= place < len(self._items) and self._items[place].outcome is None:
+            return self._items[place]
+        raise InternalError(f"Reverie acknowledged item {sequence}, which waits for nothing")
+
+
+def _outcome(new: NewMemory, result: ingest_pb2.CreateResult) -> Outcome:
+    if result.HasField("error"):
+        return Outcome(new, error=errors.from_item(result.error))
+    return Outcome(new, created=Created(result.memory))
