@@ -1,4 +1,4 @@
-"""Takes in a file: reads it as a stream, sends it in batches, counts what becomes of it."""
+"""Takes in a file: sends it on a stream for each user, and counts what becomes of it."""
 
 import asyncio
 import contextlib
@@ -21,9 +21,6 @@ from ops.cli.tally import Report, Tally
 from ops.cli.waiting import until_analysed
 from reverie_client import NewMemory, Reverie, ReverieError, User
 from reverie_client.sessions import state_of
-
-_AT_ONCE = 2
-"""Batches under way: one is read while one is written; more only wait for each other in ingest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,7 @@ def run(home: Path | None, source: Source, *, batch: int, wait: bool) -> Report:
 async def import_into(reverie: Reverie, source: Source, *, batch: int, wait: bool) -> Report:
     """Takes the file in through a connection.
 
-    A call that fails ends it, as the report says; it is raised where nothing has gone in before.
+    A stream that fails for good ends it, as the report says; raised where nothing has gone in before.
     """
     began = time.monotonic()
     users: list[User] = []
@@ -106,7 +103,7 @@ async def _import_user(
                 waiting.append(entry.where)
                 yield entry.new
 
-    async with contextlib.aclosing(user.create_all(readable(), batch=batch, at_once=_AT_ONCE)) as outcomes:
+    async with contextlib.aclosing(user.create_stream(readable(), frame=batch)) as outcomes:
         async for outcome in outcomes:
             tally.take(waiting.popleft(), outcome, revision_before)
             progress.show(tally.settled)

@@ -33,7 +33,7 @@ def import_(
         Format, typer.Option(help="One memory a line as JSON, or the LoCoMo file.")
     ] = Format.JSONL,
     wait: Annotated[bool, typer.Option("--wait", help="Until all of it is analysed.")] = False,
-    batch: Annotated[int, typer.Option(min=1, max=1000, help="How many memories a call holds.")] = 500,
+    batch: Annotated[int, typer.Option(min=1, max=1000, help="How many memories travel together.")] = 100,
     output: OutputOption = Output.TABLE,
     home: HomeOption = None,
 ) -> None:

@@ -41,9 +41,7 @@ class NamesOfUser:
     async def analysis_state(self) -> AnalysisState:
         return AnalysisState(0, None, 0)
 
-    async def create_all(
-        self, new: Iterable[NewMemory], *, batch: int, at_once: int
-    ) -> AsyncGenerator[Outcome, None]:
+    async def create_stream(self, new: Iterable[NewMemory], *, frame: int) -> AsyncGenerator[Outcome, None]:
         known = self.names.known
         for number, each in enumerate(new):
             if number == self.names.fails_at:
@@ -99,7 +97,7 @@ async def test_the_same_file_again_makes_no_new_name() -> None:
     assert names.known == before
 
 
-async def test_a_call_that_fails_ends_the_import_with_what_is_in() -> None:
+async def test_a_stream_that_fails_for_good_ends_the_import_with_what_is_in() -> None:
     names = Names(fails_at=12)
     report = await import_into(names.as_reverie(), source(lines(20)), batch=5, wait=True)
     assert report.tally.added == 12
