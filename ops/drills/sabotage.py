@@ -29,7 +29,9 @@ SHOWN_WITHIN = timedelta(seconds=10)
 _ENOUGH_READS = 5
 _PAUSE = 0.05
 
-_LOSE = "DELETE FROM memories WHERE owner = $1 AND id = $2"
+_LOSE = """
+WITH due AS (DELETE FROM analysis_due WHERE owner = $1 AND id = $2)
+DELETE FROM memories WHERE owner = $1 AND id = $2"""
 _WRONG = "UPDATE memories SET text = text || ' Or so they say.' WHERE owner = $1 AND id = $2"
 _TWICE = """
 INSERT INTO memories SELECT (jsonb_populate_record(m, jsonb_build_object('id', $3::uuid))).*

@@ -46,10 +46,11 @@ async def run(drills: Sequence[Drill], options: Options) -> AsyncGenerator[Recor
             for number in range(options.times):
                 for drill in chosen:
                     say(f"{drill.name}, round {number + 1} of {options.times}")
-                    yield await _one(drill, platform, options, options.seed + number)
+                    yield await take_place(drill, platform, options, options.seed + number)
 
 
-async def _one(drill: Drill, platform: Platform, options: Options, seed: int) -> Record:
+async def take_place(drill: Drill, platform: Platform, options: Options, seed: int) -> Record:
+    """Runs one drill on a platform, once that is healthy. CannotRunError if it can't take place."""
     scene = Scene(platform, chance_of(seed, drill.name), say)
     try:
         await platform.wait_healthy(_HEALTHY_WITHIN)

@@ -109,7 +109,7 @@ async def _collect(
     async with contextlib.aclosing(stage.run(drills, options)) as coming:
         async for record in coming:
             records.append(record)
-            stage.say(f"{record.drill}: {record.verdict.value}{_because(record)}")
+            stage.say(f"{record.drill}, seed {record.seed}: {record.verdict.value}{_because(record)}")
             if output is Output.JSON:
                 typer.echo(record.to_json())
 
@@ -149,28 +149,26 @@ def _sabotage(kind: str | None) -> "Sabotage | None":
 def _print(records: "Iterable[Record]") -> None:
     from ops.cli import printing
 
-    printing.print_rows(
-        ("drill", "zones", "seed", "verdict", "calls", "failed", "gap", "noticed", "well", "lost"),
-        (
-            (
-                record.drill,
-                record.zones,
-                record.seed,
-                record.verdict.value,
-                record.calls,
-                record.failed_calls,
-                _seconds(record.longest_error_gap_seconds),
-                _seconds(record.detected_seconds),
-                _seconds(record.recovered_seconds),
-                record.lost,
-            )
-            for record in records
-        ),
+    columns = ("drill", "zones", "verdict", "failed", "gap", "noticed", "well", "damage")
+    printing.print_rows(columns, map(_row, records))
+
+
+def _row(record: "Record") -> tuple[object, ...]:
+    damage = (record.lost, record.twice, record.wrong, record.resurrected, record.stale_reads)
+    return (
+        record.drill,
+        record.zones,
+        record.verdict.value,
+        f"{record.failed_calls} of {record.calls}",
+        _seconds(record.longest_error_gap_seconds),
+        _seconds(record.detected_seconds),
+        _seconds(record.recovered_seconds),
+        "not known" if None in damage else sum(number or 0 for number in damage),
     )
 
 
 def _seconds(value: float | None) -> str | None:
-    return None if value is None else f"{value:.2f} s"
+    return None if value is None else f"{value:.1f} s"
 
 
 def _list(output: Output) -> None:
