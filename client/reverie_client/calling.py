@@ -13,17 +13,27 @@ import grpc
 from reverie_client import errors
 from reverie_client.credentials import Credentials
 from reverie_client.edges import Edges
-from reverie_client.errors import DeadlineExceeded, ReverieError, TokenInvalid, Unauthenticated, Unreachable
+from reverie_client.errors import (
+    DeadlineExceeded,
+    Overloaded,
+    ReverieError,
+    TokenInvalid,
+    Unauthenticated,
+    Unreachable,
+)
 from reverie_client.exchange import Exchange
 from reverie_client.links import Links
 from reverie_client.methods import Answer, Method, Request
-from reverie_client.retry import Failure, RetryPolicy, pause_before_repeat
+from reverie_client.retry import Allowance, Failure, RetryPolicy, pause_before_repeat
 from reverie_client.sessions import Sessions
 
 CONSISTENCY_KEY = "reverie-token"
 """The metadata that carries a consistency token, there and back."""
 
 Metadata = Sequence[tuple[str, str]]
+
+_LOOK_SECONDS = 1.0
+"""How long an edge that failed may take to say that it is well again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +157,8 @@ class Caller:
         self._credentials = credentials
         self._policy = policy
         self._environment = environment
+        self._allowance = Allowance(policy)
+        self._looks: set[asyncio.Future[None]] = set()
         self.sessions = Sessions()
 
     async def call(
@@ -163,9 +175,10 @@ class Caller:
         `user` names whose session it belongs to; None: nobody's.
         """
         call = _Call(method, request, user, metadata, self._end(method, within))
+        self._allowance.made()
         while True:
             call.attempt += 1
-            index = self._edges.choose(self._environment.monotonic())
+            index = self._choose_edge()
             try:
                 answer = await self._attempt(call, index)
             except ReverieError as error:
@@ -178,7 +191,7 @@ class Caller:
     async def exchange(self, method: Method[Request, Answer]) -> "Exchanging[Request, Answer]":
         """A stream at the edge that is to be called next. Say by `exchanged` how it ended."""
         header = self._credentials.current() or await self._credentials.renewed()
-        index = self._edges.choose(self._environment.monotonic())
+        index = self._choose_edge()
         metadata = () if header is None else (header,)
         return Exchanging(self._links.link(index).exchange(method, metadata), index, header)
 
@@ -236,11 +249,23 @@ class Caller:
         untried = len(self._edges) - len(call.tried)
         failure = Failure(error, call.attempt, call.method.repeatable, untried, self._left(call))
         pause = pause_before_repeat(failure, self._policy, self._environment.chance())
-        if pause is None:
+        if pause is None or (isinstance(error, Overloaded) and not self._allowance.take()):
             raise error from call.last_error
         call.last_error = error
         if pause:
             await self._environment.sleep(pause)
+
+    def _choose_edge(self) -> int:
+        """The edge to call now. One that failed is looked at meanwhile, when it is time."""
+        for index in self._edges.due(self._environment.monotonic()):
+            look = asyncio.ensure_future(self._look_at(index))
+            self._looks.add(look)
+            look.add_done_callback(self._looks.discard)
+        return self._edges.choose()
+
+    async def _look_at(self, index: int) -> None:
+        well = await self._links.link(index).is_well(_LOOK_SECONDS)
+        self._edges.looked(index, self._environment.monotonic(), well=well)
 
     def _note_edge(self, error: ReverieError, index: int) -> None:
         """An edge that lets a deadline pass may be slow or gone: that alone says neither."""

@@ -22,10 +22,34 @@ class RetryPolicy:
     """No pause is longer, unless the service asks for one that is."""
     attempts: int | None = None
     """How often at most, with the first; None: as often as the deadline lets."""
+    overload_share: float = 0.2
+    """Calls that may be repeated because too much is under way, as a share of all that are made..."""
+    overload_burst: int = 50
+    """... and so many at once, after a time without any."""
 
 
 NO_RETRY = RetryPolicy(attempts=1)
 """Every failure is the caller's, as drills and benches want it."""
+
+
+class Allowance:
+    """Bounds what repeats add to an overload, which they might keep up: after that it is the caller's."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._share = policy.overload_share
+        self._most = float(policy.overload_burst)
+        self._left = self._most
+
+    def made(self) -> None:
+        """A call is made for the first time."""
+        self._left = min(self._most, self._left + self._share)
+
+    def take(self) -> bool:
+        """Whether one may be repeated."""
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What happens between a call and its answer, with links that answer from a script."""
 
+import asyncio
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -64,6 +65,9 @@ class World:
     now: float = 0.0
     sleeps: list[float] = field(default_factory=list)
     sent: list[tuple[int, float, dict[str, str]]] = field(default_factory=list)
+    well: bool = True
+    """What looks at edges find."""
+    looks: list[int] = field(default_factory=list)
 
     def link(self, index: int) -> "Link":
         return Link(self, index)
@@ -82,6 +86,10 @@ class World:
 class Link:
     world: World
     index: int
+
+    async def is_well(self, _seconds: float) -> bool:
+        self.world.looks.append(self.index)
+        return self.world.well
 
     def start(
         self, method: object, request: Message, timeout: float, metadata: Sequence[tuple[str, str]]
@@ -141,9 +149,35 @@ async def test_the_next_edge_is_asked_at_once_and_kept_while_the_first_rests() -
     await get(caller)
     assert [index for index, _, _ in world.sent] == [0, 1, 1]
     assert world.sleeps == []
-    world.now += 10.0
+
+
+async def test_an_edge_that_failed_is_called_again_once_it_was_seen_to_be_well() -> None:
+    world = World([UNREACHABLE, ANSWER])
+    caller = world.caller(edges=2)
     await get(caller)
-    assert world.sent[-1][0] == 0
+    for well, called in ((False, 1), (True, 1), (True, 0)):
+        world.well = well
+        world.now += 10.0
+        await get(caller)
+        assert world.sent[-1][0] == called
+        await asyncio.sleep(0)
+    assert world.looks == [0, 0]
+
+
+async def test_repeats_add_little_to_an_overload() -> None:
+    """What is refused is tried again while that is rare; when all is refused, callers are told."""
+    world = World([refused(service_errors.Overloaded(retry_delay=timedelta(milliseconds=100)))])
+    caller = world.caller()
+    for _ in range(500):
+        with pytest.raises(errors.Overloaded):
+            await get(caller, within=timedelta(seconds=1))
+    assert len(world.sent) <= 500 + 50 + 0.2 * 500
+
+
+async def test_the_delay_that_an_overloaded_service_asks_for_is_kept() -> None:
+    world = World([refused(service_errors.Overloaded(retry_delay=timedelta(milliseconds=300))), ANSWER])
+    assert await get(world.caller()) == ANSWER
+    assert world.sleeps == [0.3]
 
 
 async def test_an_error_of_a_service_behind_an_edge_is_no_reason_to_leave_it() -> None:

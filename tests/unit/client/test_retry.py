@@ -5,7 +5,7 @@ import pytest
 from grpc import StatusCode
 
 from reverie_client import errors
-from reverie_client.retry import NO_RETRY, Failure, RetryPolicy, pause_before_repeat
+from reverie_client.retry import NO_RETRY, Allowance, Failure, RetryPolicy, pause_before_repeat
 
 POLICY = RetryPolicy(first_pause=timedelta(milliseconds=100), longest_pause=timedelta(seconds=1))
 
@@ -88,3 +88,16 @@ def test_the_number_of_attempts_can_be_bounded() -> None:
     twice = RetryPolicy(attempts=2)
     assert pause_before_repeat(failure(overloaded(0.1), attempt=1), twice, 0.0) is not None
     assert pause_before_repeat(failure(overloaded(0.1), attempt=2), twice, 0.0) is None
+
+
+def test_few_repeats_are_allowed_at_once_and_a_share_of_the_calls_after_that() -> None:
+    allowance = Allowance(RetryPolicy(overload_share=0.25, overload_burst=2))
+    assert [allowance.take() for _ in range(3)] == [True, True, False]
+    taken = 0
+    for _ in range(100):
+        allowance.made()
+        taken += allowance.take()
+    assert taken == 25
+    for _ in range(100):
+        allowance.made()
+    assert [allowance.take() for _ in range(3)] == [True, True, False]
