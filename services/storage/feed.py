@@ -77,23 +77,24 @@ async def columns(connection: "Connection", owner: UUID) -> Columns:
     ids = row["ids"]
     if ids is None:
         return Columns.of(())
-    small = np.frombuffer(row["small"], ">i8")
+    small, sizes = np.frombuffer(row["small"], ">i8"), np.frombuffer(row["sizes"], ">i8")
+    tagged = _places(ids, row["tagged"])
     return Columns.of_blobs(
         ids=ids,
         revisions=row["revisions"],
-        lengths=row["lengths"],
+        lengths=_thirty_two_bits(sizes),
         terms=row["terms"],
-        occurred_at=_since_1970(row["occurred_at"]),
-        occurred_until=_since_1970(row["occurred_until"]),
+        occurred_at=_since_1970(np.frombuffer(row["occurred_at"], ">i8")),
+        occurred_until=_ends(ids, row["ended"], row["ends"]),
         offset_minutes=_sixteen_bits(small >> 48),
         precisions=_sixteen_bits(small >> 32),
         kinds=_sixteen_bits(small >> 16),
         traits=_sixteen_bits(small),
-        positions=row["positions"],
-        conversations=row["conversations"],
-        speakers=row["speakers"],
-        labels=_spread(ids, row["labelled"], row["labels"]),
-        people=_spread(ids, row["peopled"], row["people"]),
+        positions=_thirty_two_bits(sizes >> 32),
+        conversations=row["conversations"].decode().split("\0"),
+        speakers=row["speakers"].decode().split("\0"),
+        labels=_spread(len(sizes), tagged, row["labels"]),
+        people=_spread(len(sizes), tagged, row["people"]),
     )
 
 
@@ -180,19 +181,37 @@ def _row(row: "asyncpg.Record") -> Row:
     )
 
 
-def _since_1970(since_2000: bytes) -> bytes:
-    return (np.frombuffer(since_2000, ">i8") + _POSTGRES_EPOCH).astype(">i8").tobytes()
+def _since_1970(since_2000: npt.NDArray[np.int64]) -> bytes:
+    return (since_2000 + _POSTGRES_EPOCH).astype(">i8").tobytes()
 
 
 def _sixteen_bits(numbers: npt.NDArray[np.int64]) -> bytes:
     return (numbers & 0xFFFF).astype(">u2").tobytes()
 
 
-def _spread(ids: bytes, some: bytes | None, texts: Sequence[str] | None) -> list[str]:
-    """Return a text for each id: what some have, empty for the others."""
-    spread = [""] * (len(ids) // 16)
-    if some and texts:
-        places = {ids[at : at + 16]: at // 16 for at in range(0, len(ids), 16)}
-        for at, text in enumerate(texts):
-            spread[places[some[16 * at : 16 * at + 16]]] = text
+def _thirty_two_bits(numbers: npt.NDArray[np.int64]) -> bytes:
+    return (numbers & 0xFFFF_FFFF).astype(">u4").tobytes()
+
+
+def _places(ids: bytes, some: bytes | None) -> list[int]:
+    """Return where some of the ids stand."""
+    if not some:
+        return []
+    places = {ids[at : at + 16]: at // 16 for at in range(0, len(ids), 16)}
+    return [places[some[at : at + 16]] for at in range(0, len(some), 16)]
+
+
+def _ends(ids: bytes, ended: bytes | None, ends: bytes | None) -> bytes:
+    """Return when each memory was over, 0 for most."""
+    spread = np.zeros(len(ids) // 16, ">i8")
+    if ended and ends:
+        spread[_places(ids, ended)] = np.frombuffer(ends, ">i8") + _POSTGRES_EPOCH
+    return spread.tobytes()
+
+
+def _spread(size: int, places: Sequence[int], texts: Sequence[str] | None) -> list[str]:
+    """Return `size` texts: those that some have in their places, empty ones elsewhere."""
+    spread = [""] * size
+    for place, text in zip(places, texts or (), strict=True):
+        spread[place] = text
     return spread

@@ -29,10 +29,12 @@ class Codes:
     def __len__(self) -> int:
         return len(self._codes)
 
-    def of(self, names: Iterable[str]) -> npt.NDArray[np.int32]:
+    def of(self, names: Sequence[str]) -> npt.NDArray[np.int32]:
         """Return the numbers of names, new ones for new names."""
         codes = self._codes
-        return np.array([codes.setdefault(name, len(codes)) for name in names], np.int32)
+        for name in dict.fromkeys(names):
+            codes.setdefault(name, len(codes))
+        return np.fromiter(map(codes.__getitem__, names), np.int32, len(names))
 
     def find(self, name: str) -> int:
         """Return the number of a name, -1 if it has none."""
@@ -167,12 +169,12 @@ class Rows:
 
     def _append_tags(self, rows: npt.NDArray[np.int32], sort: str, joined: Sequence[str]) -> None:
         tags = [
-            (int(row), sort + name)
-            for row, names in zip(rows, joined, strict=True)
+            (int(rows[at]), sort + name)
+            for at, names in enumerate(joined)
             if names
             for name in names.split(SEPARATOR)
         ]
-        codes = self.tag_codes.of(name for _, name in tags)
+        codes = self.tag_codes.of([name for _, name in tags])
         of_rows = np.array([row for row, _ in tags], np.int32)
         self._write(_TAG_ARRAYS, self.tag_count, len(tags), tags=codes, tag_rows=of_rows)
         self.tag_count += len(tags)
