@@ -157,11 +157,23 @@ def _terms(text: str) -> bytes:
     return b"".join(map(_packed, runs.of(text, _APART)))
 
 
-@lru_cache(maxsize=65_536)
-def _packed(run: bytes) -> bytes:
-    """The terms of a run of letters, digits and apostrophes in lower case."""
-    found = (stem for word in _WORD.findall(run.decode()) for stem in stems(word))
-    return b"".join(term_hash(stem).to_bytes(4, "little") for stem in found)
+class _Packed(dict[bytes, bytes]):
+    """The terms of runs of letters, digits and apostrophes in lower case, remembered up to a bound.
+
+    `lru_cache` keeps its entries in the order of their use: with many of them each look-up takes three times
+    as long.
+    """
+
+    def __missing__(self, run: bytes) -> bytes:
+        if len(self) >= _REMEMBERED_RUNS:
+            self.clear()
+        found = (stem for word in _WORD.findall(run.decode()) for stem in stems(word))
+        terms = self[run] = b"".join(term_hash(stem).to_bytes(4, "little") for stem in found)
+        return terms
+
+
+_REMEMBERED_RUNS = 65_536
+_packed = _Packed().__getitem__
 
 
 @lru_cache(maxsize=4_096)
