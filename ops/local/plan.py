@@ -178,8 +178,10 @@ def stores(home: Home) -> tuple[Postgres, tuple[Valkey, ...]]:
     postgres = Postgres(home.data / "postgres", home.instance(POSTGRES), database_secrets(home))
     form = places(ports.kept(home.ports))
     # A cluster of another size begins anew: what it holds may be thrown away.
-    data = home.data / "valkey" / str(len(form))
-    return postgres, tuple(Valkey(place, form, data / place.name, home.secrets) for place in form)
+    data = [home.data / f"{place.name}-of-{len(form)}" for place in form]
+    return postgres, tuple(
+        Valkey(place, form, directory, home.secrets) for place, directory in zip(form, data, strict=True)
+    )
 
 
 def places(ports: Mapping[str, int]) -> tuple[Place, ...]:

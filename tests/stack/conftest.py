@@ -48,3 +48,10 @@ async def platform() -> AsyncIterator[Platform]:
     """One with the fast embedder. Whoever hurts it mends it; whoever kills its supervisor starts another."""
     async with Platform.temporary(Options(embedder="static")) as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="session")
+async def platform3() -> AsyncIterator[Platform]:
+    """One in three zones, with the fast embedder. Whoever hurts it mends it."""
+    async with Platform.temporary(Options(zones=3, embedder="static")) as running:
+        yield running

@@ -1,4 +1,4 @@
-"""One platform on real parts: what it says of itself, and that whatever dies comes back."""
+"""One platform on real parts: what it says of itself, and how it starts and stops."""
 
 import asyncio
 import os
@@ -16,21 +16,12 @@ from ops.local.draining import active
 from ops.local.home import Home, HomeError, NotRunningError
 from ops.local.lifecycle import Phase
 from ops.local.operate import StartError
-from ops.local.plan import EDGE_ID, MESH_ID, POSTGRES, VALKEY, Options, instance_id, proxy_of
+from ops.local.plan import EDGE_ID, Options, instance_id
 from ops.local.platform import Platform
 from reverie_client.operator import Operator
 from reverie_client.retry import NO_RETRY
 from services.catalog import SERVICES
 from tests.stack.platform.waiting import until
-
-PROCESSES = (
-    POSTGRES,
-    VALKEY,
-    MESH_ID,
-    EDGE_ID,
-    *(instance_id(row.name) for row in SERVICES),
-    *(proxy_of(instance_id(row.name)) for row in SERVICES),
-)
 
 LARGEST_MIB = 1.2 * 1024
 
@@ -70,20 +61,6 @@ async def test_all_of_it_is_for_its_owner_only(platform: Platform) -> None:
         if path.is_dir() and not path.is_symlink() and path.stat().st_mode & 0o077
     ]
     assert not open_ones
-
-
-@pytest.mark.parametrize("name", PROCESSES)
-async def test_what_is_killed_comes_back_by_itself(platform: Platform, name: str) -> None:
-    restarts = platform.restarts(name)
-    pid = platform.kill(name)
-    await until(lambda: platform.restarts(name) > restarts)
-    await platform.wait_healthy()
-    assert platform.processes()[name] != pid
-
-
-async def test_no_process_is_missing_from_the_test_above(platform: Platform) -> None:
-    await platform.wait_healthy()
-    assert set(platform.processes()) == set(PROCESSES)
 
 
 async def test_a_frozen_service_is_seen_and_well_again_when_it_thaws(platform: Platform) -> None:

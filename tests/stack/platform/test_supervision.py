@@ -19,6 +19,7 @@ from ops.local.lifecycle import Phase
 from ops.local.platform import Platform
 from ops.local.ports import LOOPBACK, Reservation
 from ops.local.record import Record, Stage
+from ops.local.zone import Zone
 from tests.stack.platform.waiting import until
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -146,6 +147,25 @@ async def test_one_process_is_stopped_started_and_restarted_on_request(home: Hom
         await platform.restart("nobody")
     with pytest.raises(HomeError, match="no process 'nobody'; there are a, b"):
         control.ask(home.control, "start", "nobody")
+
+
+async def test_a_zone_that_is_killed_stays_dead_and_one_that_froze_is_stopped_in_order(
+    home: Home, start: Start
+) -> None:
+    supervisor = start("x-a-0", "x-b-0", "y-b-0")
+    await is_ready(home)
+    platform = Platform(home)
+    a, b = Zone(platform, "a"), Zone(platform, "b")
+    assert set(b.kill()) == {"x-b-0", "y-b-0"}
+    await until(lambda: platform.phase("x-b-0") is platform.phase("y-b-0") is Phase.STOPPED)
+    assert b.kill() == {}
+    a.freeze()
+    a.freeze()
+    await platform.stop()
+    assert await asyncio.to_thread(supervisor.wait) == 0
+    # Killed at the end of its grace, it would have a reason.
+    assert last(home).processes["x-a-0"].reason == ""
+    assert not leftovers.remaining(home)
 
 
 async def test_what_is_killed_comes_back_and_is_counted(home: Home, start: Start) -> None:
