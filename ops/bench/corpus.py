@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import count, islice
+from itertools import count, cycle, islice
 from pathlib import Path
 
 from reverie_client import Ids, Kind, NewMemory, Source
@@ -20,6 +20,11 @@ def texts() -> Sequence[str]:
     if not files:
         raise FileNotFoundError(f"no sample in {folder}")
     return [json.loads(line)["text"] for line in files[0].read_text("utf-8").splitlines()]
+
+
+def endless_texts() -> Iterator[str]:
+    """The texts of the sample, over and over."""
+    return cycle(texts())
 
 
 def memories(ids: Ids) -> Iterator[NewMemory]:

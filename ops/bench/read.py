@@ -44,7 +44,8 @@ async def run(options: Options) -> Record:
         searches = {name: await bench.searches(name) for name in _SIZES}
         cold = await bench.cold_searches("20k")
     results = {name: _as_json(table) for name, table in {**reads, **searches, "cold_20k": cold}.items()}
-    return Record("read", {"scan": " ".join(_SCAN.split()), **results}, _ratios(reads, searches, cold))
+    told = {"scan": " ".join(_SCAN.split()), **results}
+    return Record("read", told, _ratios(reads, searches, cold), zones=place.zones)
 
 
 Table = dict[str, Latency]

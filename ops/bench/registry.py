@@ -19,6 +19,8 @@ class Options:
     home: Path | None = None
     dataset: Path | None = None
     embedder: str = Embedder.MINILM
+    zones: int = 1
+    """Of a platform that is started for it."""
 
 
 class CannotRunError(Exception):
@@ -68,6 +70,12 @@ _INGEST = (
     Goal("accept_vs_floor", "a create alone, over an echo by the same way plus its SQL run raw", at_most=1.4),
     Goal("accept64_vs_echo", "a create over an echo by the same way, 64 of them at a time", at_most=1.15),
     Goal("batch_vs_copy", "rows a second in batches of 1,000, over one raw COPY", at_least=0.2),
+    Goal("stream_vs_copy", "rows a second of one stream in frames of 100, over one raw COPY", at_least=0.25),
+    Goal(
+        "accept_beside_bulk",
+        "a create of another user while two files are imported, over one alone",
+        at_most=4.0,
+    ),
 )
 _READ = (
     Goal("point_read_vs_floor", "getting one memory, over an echo plus its SQL run raw", at_most=1.3),
@@ -88,7 +96,7 @@ _RETRIEVAL = (
 BENCHES: tuple[Bench, ...] = (
     Bench(
         "ingest",
-        "What does a write cost over its floor, and a batch over a raw COPY?",
+        "What does a write cost over its floor, a stream over a raw COPY, and a create beside imports?",
         "ops.bench.ingest",
         _INGEST,
     ),

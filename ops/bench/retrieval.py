@@ -38,7 +38,7 @@ async def run(options: Options) -> Record:
         say(f"asking {len(questions)} questions")
         ranks = await _ask_all(place.reverie, questions, taken_in)
     results = {"memories": sum(map(len, taken_in.values())), "embedder": options.embedder}
-    return Record("retrieval", results | _shares(questions, ranks))
+    return Record("retrieval", results | _shares(questions, ranks), zones=place.zones)
 
 
 TakenIn = dict[str, dict[UUID, str]]

@@ -33,6 +33,11 @@ class Stage:
     operator: Operator
 
     @property
+    def zones(self) -> int:
+        """How many zones the platform has."""
+        return len(self.platform.zones)
+
+    @property
     def database(self) -> Address:
         """Where the platform's database is, for raw SQL."""
         home = self.platform.home
@@ -82,5 +87,6 @@ async def _platform(options: Options) -> AsyncIterator[Platform]:
         yield platform
     else:
         say("starting a platform for this bench")
-        async with Platform.temporary(PlatformOptions(embedder=options.embedder), report=say) as platform:
+        wanted = PlatformOptions(embedder=options.embedder, zones=options.zones)
+        async with Platform.temporary(wanted, report=say) as platform:
             yield platform

@@ -30,6 +30,7 @@ def bench(
         typer.Option(help="The LoCoMo file of `retrieval`; else $REVERIE_LOCOMO.", show_default=False),
     ] = None,
     embedder: EmbedderOption = Embedder.MINILM,
+    zones: Annotated[int, typer.Option(min=1, max=3, help="1 or 3: of the platform made for it.")] = 1,
     docs: Annotated[
         Path | None,
         typer.Option(help="A folder whose benchmarks.md is written anew.", show_default=False),
@@ -49,7 +50,7 @@ def bench(
     if not chosen:
         names = ", ".join(each.name for each in BENCHES)
         raise CommandError(f"name a bench: {names} or {ALL}", code=COULD_NOT_RUN)
-    options = Options(running=running, home=home, dataset=dataset, embedder=embedder.value)
+    options = Options(running=running, home=home, dataset=dataset, embedder=embedder.value, zones=zones)
     records = []
     for each in chosen:
         try:
