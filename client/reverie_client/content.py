@@ -7,10 +7,8 @@ from enum import StrEnum
 from typing import TypedDict
 from uuid import UUID
 
-from google.protobuf.duration_pb2 import Duration
-
 from reverie.memory.v1 import memory_pb2
-from reverie_client.times import Occurred, Precision, When, offset_of, to_timestamp
+from reverie_client.times import Occurred, Precision, When, fill_timestamp, offset_of, to_timestamp
 
 
 class Kind(StrEnum):
@@ -86,6 +84,7 @@ class Fields(Changes, total=False):
     source: Source | None
 
 
+_SECOND = timedelta(seconds=1)
 _PATHS = {"occurred_at": ("occurred_at", "occurred_utc_offset", "occurred_precision")}
 
 
@@ -110,28 +109,23 @@ class NewMemory:
 
 def to_message(new: NewMemory) -> memory_pb2.Memory:
     """The message; without a time if `occurred_at` is None. ValueError for a time without UTC offset."""
-    message = memory_pb2.Memory(
-        text=new.text,
-        kind=KIND_NUMBERS[new.kind],
-        people=new.people,
-        labels=new.labels,
-        language=new.language,
-        attachments=[_attachment(attachment) for attachment in new.attachments],
-    )
+    message = memory_pb2.Memory(text=new.text, kind=KIND_NUMBERS[new.kind], language=new.language)
     if new.occurred_at is not None:
-        _put_occurred(message, Occurred.of(new.occurred_at))
+        _put_occurred(message, new.occurred_at)
+    if new.source is not None:
+        _put_source(message.source, new.source)
     if new.occurred_until is not None:
         message.occurred_until.CopyFrom(to_timestamp(new.occurred_until))
     if (place := new.place) is not None:
         message.place.CopyFrom(
             memory_pb2.Place(name=place.name, latitude=place.latitude, longitude=place.longitude)
         )
-    if (source := new.source) is not None:
-        message.source.CopyFrom(
-            memory_pb2.Source(
-                conversation=source.conversation, speaker=source.speaker, position=source.position
-            )
-        )
+    if new.people:
+        message.people.extend(new.people)
+    if new.labels:
+        message.labels.extend(new.labels)
+    if new.attachments:
+        message.attachments.extend(map(_attachment, new.attachments))
     return message
 
 
@@ -143,11 +137,22 @@ def to_update(text: str | None, changes: Changes) -> tuple[memory_pb2.Memory, li
     return to_message(NewMemory(text or "", **changes)), paths
 
 
-def _put_occurred(message: memory_pb2.Memory, occurred: Occurred) -> None:
-    message.occurred_at.CopyFrom(to_timestamp(occurred.at))
-    message.occurred_precision = PRECISION_NUMBERS[occurred.precision]
-    if offset := offset_of(occurred.at):
-        message.occurred_utc_offset.CopyFrom(Duration(seconds=offset // timedelta(seconds=1)))
+def _put_occurred(message: memory_pb2.Memory, when: When) -> None:
+    if isinstance(when, datetime):
+        at, precision = when, Precision.INSTANT
+    else:
+        occurred = Occurred.of(when)
+        at, precision = occurred.at, occurred.precision
+    fill_timestamp(message.occurred_at, at)
+    message.occurred_precision = PRECISION_NUMBERS[precision]
+    if offset := offset_of(at):
+        message.occurred_utc_offset.seconds = offset // _SECOND
+
+
+def _put_source(message: memory_pb2.Source, source: Source) -> None:
+    message.conversation = source.conversation
+    message.speaker = source.speaker
+    message.position = source.position
 
 
 def _attachment(attachment: Attachment) -> memory_pb2.Attachment:

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
+_NONE = timedelta(0)
 _WIDEST_OFFSET = timedelta(hours=18)
 _COARSE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:[Zz]|[+-]\d{2}:\d{2})?")
@@ -91,16 +92,24 @@ def parse_offset(text: str) -> timezone:
 
 def offset_of(at: datetime) -> timedelta:
     """Its UTC offset in whole minutes: before standard time they had seconds, which Reverie does not keep."""
-    offset = at.utcoffset() or timedelta(0)
-    return round(offset / _MINUTE) * _MINUTE
+    offset = at.utcoffset()
+    return round(offset / _MINUTE) * _MINUTE if offset else _NONE
 
 
 def to_timestamp(at: datetime) -> Timestamp:
     """The instant as a message. ValueError if it has no UTC offset."""
+    stamp = Timestamp()
+    fill_timestamp(stamp, at)
+    return stamp
+
+
+def fill_timestamp(stamp: Timestamp, at: datetime) -> None:
+    """Makes an empty message the instant. ValueError if it has no UTC offset."""
     if at.tzinfo is None:
         raise ValueError(f"{at.isoformat()} has no UTC offset: give it a tzinfo")
     since = at - _EPOCH
-    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
+    stamp.seconds = since.days * 86_400 + since.seconds
+    stamp.nanos = since.microseconds * 1000
 
 
 def from_timestamp(stamp: Timestamp, offset: timedelta = timedelta(0)) -> datetime:

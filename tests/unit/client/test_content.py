@@ -34,6 +34,12 @@ def test_what_is_handed_over_comes_back_the_same() -> None:
     assert memory.occurred.precision is Precision.INSTANT
 
 
+def test_what_is_handed_over_is_set_where_there_is_nothing_in_it() -> None:
+    message = to_message(NewMemory("x", occurred_at=datetime(1970, 1, 1, tzinfo=UTC), source=Source("")))
+    assert message.HasField("occurred_at")
+    assert message.HasField("source")
+
+
 def test_what_is_not_handed_over_is_not_set() -> None:
     message = to_message(NewMemory("A note."))
     assert [field.name for field, _ in message.ListFields()] == ["text", "kind"]
