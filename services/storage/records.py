@@ -5,8 +5,9 @@ price of submessages: a page of 50 costs 0.2 ms.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -108,8 +109,13 @@ def local_day(occurred_at: int, offset_minutes: int, precision: int) -> int | No
     """Month * 100 + day by the person's clock; None where the day is not known."""
     if precision in _COARSER_THAN_A_DAY:
         return None
-    day = date.fromordinal(_EPOCH_ORDINAL + (occurred_at + offset_minutes * _MINUTE) // _DAY)
-    return day.month * 100 + day.day
+    return _month_and_day((occurred_at + offset_minutes * _MINUTE) // _DAY)
+
+
+@lru_cache(maxsize=4_096)
+def _month_and_day(day: int) -> int:
+    found = date.fromordinal(_EPOCH_ORDINAL + day)
+    return found.month * 100 + found.day
 
 
 def array_literal(texts: Sequence[str]) -> str | None:
@@ -126,10 +132,12 @@ def array_literal(texts: Sequence[str]) -> str | None:
 _ATTACHMENT = ("object", "media_type", "size", "digest")
 
 
-def attachments_json(attachments: Iterable[memory_pb2.Attachment]) -> str | None:
+def attachments_json(attachments: Sequence[memory_pb2.Attachment]) -> str | None:
     """Attachments as an array of arrays; None if there are none."""
+    if not attachments:
+        return None
     kept = [[one.object, one.media_type, one.size, one.digest] for one in attachments]
-    return json.dumps(kept, ensure_ascii=False) if kept else None
+    return json.dumps(kept, ensure_ascii=False)
 
 
 def _place(name: str, latitude: float | None, longitude: float | None) -> Mapping[str, Any]:
