@@ -10,7 +10,7 @@ from typing import Any
 from ops.drills import checker, measure
 from ops.drills.checker import Damage, Finding
 from ops.drills.drill import FaultDrill, Pace
-from ops.drills.faults import Fault
+from ops.drills.faults import Account, Fault
 from ops.drills.hypothesis import Hypothesis
 from ops.drills.load import Load, load
 from ops.drills.measure import Window
@@ -54,6 +54,8 @@ class Reckoning:
 
     findings: Sequence[Finding] | None
     """None: nobody can tell."""
+    account: Account
+    """Of what the fault itself did for clients."""
     obstacle: str = ""
     """Why nobody can."""
 
@@ -101,7 +103,7 @@ class Course:
             await self._quiet(working, self.pace.after)
             self.moments.ended = self.clock()
             await working.stop()
-            reckoning = await self._reckon(working)
+            reckoning = await self._reckon(fault, working)
             return self._record(fault, watch, working, reckoning)
 
     async def _until_even(self, working: Load) -> None:
@@ -162,8 +164,8 @@ class Course:
         done = await Saboteur(self.scene.platform, working.journal, self.clock).damage(self.sabotage)
         self.scene.say(f"sabotage: {done}")
 
-    async def _reckon(self, working: Load) -> Reckoning:
-        """Reads everything back and compares it with the journal."""
+    async def _reckon(self, fault: Fault, working: Load) -> Reckoning:
+        """Reads everything back and compares it with the journals."""
         if self.sabotage not in {None, Sabotage.STALE}:
             await self._damage(working)
         self.scene.say(f"reading back {len(working.journal.histories):,} memories")
@@ -171,13 +173,18 @@ class Course:
         try:
             there = await what_is_there(users, working.journal)
         except ReverieError as error:
-            return Reckoning(None, f"what is there can't be read back: {error.code.name} {error}")
-        return Reckoning(checker.check(working.journal, there))
+            return Reckoning(None, Account(), f"what is there can't be read back: {error.code.name} {error}")
+        account = await fault.reckoning()
+        if account.obstacle:
+            return Reckoning(None, account, account.obstacle)
+        return Reckoning([*checker.check(working.journal, there), *account.findings], account)
 
     def _record(self, fault: Fault, watch: Watch, working: Load, reckoning: Reckoning) -> Record:
         moments, zones = self.moments, len(self.scene.zones)
         figures = measure.figures(working.calls, Window(moments.begun, moments.ended))
         proof = {**fault.proof(), "noticed_by": watch.noticed_by or None, "errors": figures.errors}
+        fields = figures.as_fields()
+        fields["acknowledged"] += reckoning.account.acknowledged
         record = Record(
             drill=self.drill.name,
             zones=zones,
@@ -187,8 +194,9 @@ class Course:
             proof=proof,
             detected_seconds=_since(moments.struck, watch.noticed_at),
             recovered_seconds=_since(moments.struck, moments.recovered),
+            ratios=reckoning.account.ratios,
             **reckoning.counts(),
-            **figures.as_fields(),
+            **fields,
         )
         return judged(record, self.drill.hypothesis, [*self._not_shown(fault), *reckoning.words()])
 

@@ -1,42 +1,63 @@
 """What drills do to a platform, and how each shows that it has been done."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
+from ops.drills.checker import Finding
 from ops.drills.scene import Scene, state_of
 from ops.local.record import ProcessRecord
 
 STOPPED = "T (stopped)"
 
 
-class Fault(Protocol):
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a fault that makes calls of its own has to say of them."""
+
+    acknowledged: int = 0
+    findings: Sequence[Finding] = ()
+    ratios: Mapping[str, float] = field(default_factory=dict)
+    obstacle: str = ""
+    """Why nobody can tell; empty: all was read back."""
+
+
+class Fault(ABC):
     """One thing that goes wrong."""
 
-    @property
-    def victims(self) -> Sequence[str]:
-        """The processes that it befalls."""
+    victims: Sequence[str]
+    """The processes that it befalls."""
 
+    @abstractmethod
     async def strike(self) -> None:
         """Does it."""
 
-    async def mend(self) -> None:
+    async def mend(self) -> None:  # noqa: B027  (most faults are mended by the platform itself)
         """Undoes what does not end by itself."""
 
+    @abstractmethod
     def is_over(self) -> bool:
         """Whether every victim lives again and is ready, as far as its supervisor knows."""
 
+    @abstractmethod
     def proof(self) -> Mapping[str, Any]:
         """What shows that it took place. Once it is over."""
 
+    @abstractmethod
     def took_place(self) -> bool:
         """Whether the proof shows it."""
+
+    async def reckoning(self) -> Account:
+        """What became of what the fault itself did for clients, once all is over."""
+        return Account()
 
 
 MakeFault = Callable[[Scene], Fault]
 
 
-class Killed:
+class Killed(Fault):
     """Processes end by SIGKILL, all at once; their supervisor starts them again."""
 
     def __init__(self, scene: Scene, victims: Sequence[str]) -> None:
@@ -50,9 +71,6 @@ class Killed:
         for name in self.victims:
             pid = self._scene.platform.kill(name)
             self._scene.say(f"killed {name}, process {pid}")
-
-    async def mend(self) -> None:
-        """Nothing to do."""
 
     def is_over(self) -> bool:
         """Whether each was started again, as another process, and is ready."""
@@ -87,7 +105,7 @@ class Killed:
         return now.restarts > before.restarts and now.id != before.id
 
 
-class Frozen:
+class Frozen(Fault):
     """Processes stop in their tracks: they keep what they hold, connections too, and answer nobody."""
 
     def __init__(self, scene: Scene, victims: Sequence[str]) -> None:
@@ -139,7 +157,7 @@ class Frozen:
         )
 
 
-class ZoneKilled:
+class ZoneKilled(Fault):
     """Every process of a zone but the database ends by SIGKILL and stays down until the zone is healed."""
 
     def __init__(self, scene: Scene, zone: str) -> None:
@@ -173,7 +191,7 @@ class ZoneKilled:
         return len(self._ended) > 0 and not self._ended.keys() & self._left.keys()
 
 
-class Restarted:
+class Restarted(Fault):
     """Every process is stopped as one should and started again, one after the other."""
 
     def __init__(self, scene: Scene, victims: Sequence[str], within: timedelta) -> None:
@@ -190,9 +208,6 @@ class Restarted:
             self._scene.say(f"restarting {name} ({number} of {len(self.victims)})")
             await platform.restart(name, self._within)
             await platform.wait_healthy(self._within)
-
-    async def mend(self) -> None:
-        """Nothing to do."""
 
     def is_over(self) -> bool:
         """Whether all of them are ready."""

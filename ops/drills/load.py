@@ -130,19 +130,17 @@ async def load(
 
 
 def clients_of(platform: Platform) -> list[Reverie]:
-    """A connection from each zone, with the edges in that zone's order; at least two."""
+    """A connection from each zone; at least two."""
+    number = max(_FEWEST_CONNECTIONS, len(platform.endpoint.public))
+    return [client_from(platform, zone) for zone in range(number)]
+
+
+def client_from(platform: Platform, zone: int) -> Reverie:
+    """A connection with the edges in the order of one zone, by its place; it may act for any user."""
     endpoint = platform.endpoint
-    token = platform.token(scopes=(identity.ANY_USER,))
-    edges = list(endpoint.public)
-    return [
-        reverie_client.connect(_from_zone(edges, number), ca=endpoint.ca, token=token)
-        for number in range(max(_FEWEST_CONNECTIONS, len(edges)))
-    ]
-
-
-def _from_zone(edges: list[str], number: int) -> list[str]:
-    first = number % len(edges)
-    return edges[first:] + edges[:first]
+    first = zone % len(endpoint.public)
+    edges = (*endpoint.public[first:], *endpoint.public[:first])
+    return reverie_client.connect(edges, ca=endpoint.ca, token=platform.token(scopes=(identity.ANY_USER,)))
 
 
 def _person(name: str, clients: Sequence[Reverie], number: int, world: World) -> Person:

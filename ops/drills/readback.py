@@ -24,16 +24,17 @@ async def what_is_there(users: Iterable[User], journal: Journal) -> list[Seen]:
 
 
 async def _of(user: User, journal: Journal) -> list[Seen]:
-    listed = [_seen(user, memory) async for memory in user.timeline(within=WITHIN)]
+    listed = [seen_by(user, memory) async for memory in user.timeline(within=WITHIN)]
     known = {seen.id for seen in listed}
     hidden = [history.id for history in journal.of(user.user_id) if history.id not in known]
     for names in _in_calls(hidden):
         by_name = await user.get_many(names, within=WITHIN)
-        listed += [_seen(user, memory) for memory in by_name.memories]
+        listed += [seen_by(user, memory) for memory in by_name.memories]
     return listed
 
 
-def _seen(user: User, memory: Memory) -> Seen:
+def seen_by(user: User, memory: Memory) -> Seen:
+    """A memory as a user sees it."""
     return Seen(user.user_id, memory.id, mark_of(memory.message), digest_of(memory.message))
 
 

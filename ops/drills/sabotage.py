@@ -5,20 +5,17 @@ was answered before can stand in for it.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from ops.drills import database
 from ops.drills.journal import History, Journal, Kind, Outcome
-from ops.local.plan import POSTGRES, database_secrets
 from ops.local.platform import Platform
-from ops.local.postgres import DATABASE, SUPERUSER
 from reverie_client import Ids
-from services.runtime import names
 from services.runtime.clock import MonotonicClock, monotonic
 
 if TYPE_CHECKING:
@@ -81,7 +78,7 @@ class Saboteur:
 
         Raises NothingToDamageError.
         """
-        async with self._database() as connection:
+        async with database.connected(self.platform) as connection:
             match kind:
                 case Sabotage.LOSE:
                     return await self._to_one(connection, _LOSE, "its row is gone")
@@ -112,7 +109,7 @@ class Saboteur:
         deadline = self.clock() + SHOWN_WITHIN.total_seconds()
         earlier = await self._texts(connection)
         history = await self._updated(earlier, deadline)
-        now = await connection.fetchrow(_STATE, self._owner(history.user), history.id)
+        now = await connection.fetchrow(_STATE, database.owner_of(self.platform, history.user), history.id)
         if now is None or now["text"] is None:
             raise NothingToDamageError(f"{history.id} was deleted meanwhile: try again")
         await self._execute(connection, _PUT_BACK, history, earlier[history.id], now["revision"])
@@ -126,7 +123,11 @@ class Saboteur:
     async def _texts(self, connection: "asyncpg.Connection[asyncpg.Record]") -> dict[UUID, str]:
         """What everything says now, by its id."""
         users = {history.user for history in self.journal.histories.values()}
-        rows = [row for user in users for row in await connection.fetch(_TEXTS, self._owner(user))]
+        rows = [
+            row
+            for user in users
+            for row in await connection.fetch(_TEXTS, database.owner_of(self.platform, user))
+        ]
         return {row["id"]: row["text"] for row in rows}
 
     async def _updated(self, earlier: dict[UUID, str], deadline: float) -> History:
@@ -161,27 +162,10 @@ class Saboteur:
         history: History,
         *arguments: object,
     ) -> None:
-        owner = self._owner(history.user)
+        owner = database.owner_of(self.platform, history.user)
         async with connection.transaction():
             await connection.execute(_RAISE, owner)
             await connection.execute(sql, owner, history.id, *arguments)
-
-    def _owner(self, user: str) -> UUID:
-        return names.owner_of(self.platform.home.tenant(), user)
-
-    @contextlib.asynccontextmanager
-    async def _database(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-        import asyncpg
-
-        home = self.platform.home
-        password = (database_secrets(home) / "superuser").read_text("ascii").strip()
-        connection = await asyncpg.connect(
-            host=str(home.instance(POSTGRES)), user=SUPERUSER, password=password, database=DATABASE
-        )
-        try:
-            yield connection
-        finally:
-            await connection.close()
 
 
 def _is_there(history: History) -> bool:

@@ -1,0 +1,23 @@
+"""What an import goes through dies in the middle of it. It goes on elsewhere, nearly as fast."""
+
+from ops.drills.drill import FaultDrill
+from ops.drills.hypothesis import Limit, recovered_within
+from ops.drills.imports import RATE, Interrupted
+from ops.drills.load import Traffic
+
+_SIZE = 100_000
+_UNDISTURBED = 50_000
+_LEAST = 0.7
+
+DRILL = FaultDrill(
+    name="import-interrupted",
+    when=f"an edge, an ingest and a storage are killed in the middle of an import of {_SIZE:,} memories",
+    fault=lambda scene: Interrupted(scene, _SIZE, _UNDISTURBED),
+    then={
+        3: (
+            Limit(RATE, f"the import is at least {_LEAST:g} times as fast as undisturbed", at_least=_LEAST),
+            recovered_within(120),
+        )
+    },
+    traffic=Traffic(rate=40, users=3),
+)

@@ -1,0 +1,173 @@
+"""An import that is interrupted: an edge, an ingest and a storage die in the middle of it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from ops.drills import checker, database
+from ops.drills.checker import Seen
+from ops.drills.faults import Account, Fault, Killed
+from ops.drills.journal import Journal, Kind, Operation, Outcome, digest_of, mark_of
+from ops.drills.load import client_from
+from ops.drills.people import outcome_of
+from ops.drills.readback import WITHIN, seen_by
+from ops.drills.scene import EDGE, Scene
+from reverie_client import Ids, NewMemory, Reverie, ReverieError, Source, User
+from reverie_client.content import to_message
+from services.runtime.clock import MonotonicClock, monotonic
+
+RATE = "rate_vs_undisturbed"
+_BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
+_APART = timedelta(minutes=1)
+_PARTS = 8
+"""How many stretches of time are read back at once."""
+
+
+@dataclass(slots=True)
+class Import:
+    """One import, and the account of it."""
+
+    user: User
+    journal: Journal
+    work: Sequence[tuple[NewMemory, Operation]]
+    seconds: float = 0.0
+
+    @staticmethod
+    def prepared(user: User, size: int) -> "Import":
+        """Everything is in the journal before it begins: until its outcome is noted nobody knows it."""
+        journal, conversation, ids = Journal(), f"import-{uuid4().hex[:12]}", Ids()
+        work = []
+        for number in range(size):
+            new = _memory(number, conversation, ids)
+            message = to_message(new)
+            assert new.id is not None
+            digest, mark = digest_of(message), mark_of(message)
+            work.append((new, journal.begin(user.user_id, new.id, Kind.CREATE, digest, mark, 0.0)))
+        return Import(user, journal, work)
+
+    @property
+    def rate(self) -> float:
+        """Memories a second."""
+        return len(self.work) / self.seconds
+
+    @property
+    def acknowledged(self) -> int:
+        """How many were."""
+        return sum(operation.outcome is Outcome.OK for _, operation in self.work)
+
+    async def run(self, clock: MonotonicClock, interruptions: Mapping[int, Fault]) -> None:
+        """Hands all of it over on one stream. After so many memories those things happen."""
+        operations, began = iter(self.work), clock()
+        async with aclosing(self.user.create_stream(new for new, _ in self.work)) as outcomes:
+            number = 0
+            async for outcome in outcomes:
+                _, operation = next(operations)
+                told = Outcome.OK if outcome.error is None else outcome_of(outcome.error)
+                self.journal.end(operation, told, clock())
+                number += 1
+                if number in interruptions:
+                    await interruptions[number].strike()
+        self.seconds = clock() - began
+
+    async def read_back(self) -> list[Seen]:
+        """Everything that is there, in several stretches of time at once."""
+        step = -(-len(self.work) // _PARTS)
+        found = await asyncio.gather(*(self._stretch(at, at + step) for at in range(0, len(self.work), step)))
+        return [seen for stretch in found for seen in stretch]
+
+    async def _stretch(self, first: int, after: int) -> list[Seen]:
+        since, until = _BEGAN + first * _APART, _BEGAN + after * _APART
+        listing = self.user.timeline(since=since, until=until, within=WITHIN)
+        return [seen_by(self.user, memory) async for memory in listing]
+
+
+class Interrupted(Fault):
+    """Imports twice, once undisturbed and once with three processes that die: those that it goes through.
+
+    The client begins at one zone's edge, which dies first; then the ingest and the storage of the next zone
+    die, where the client goes on.
+    """
+
+    def __init__(self, scene: Scene, size: int, undisturbed: int, clock: MonotonicClock = monotonic) -> None:
+        self._scene = scene
+        self._size = size
+        self._undisturbed = undisturbed
+        self._clock = clock
+        self._zone = scene.zones.index(scene.one_of(list(scene.zones)))
+        first, second = (scene.zones[(self._zone + step) % len(scene.zones)] for step in (0, 1))
+        self.victims = (f"{EDGE}-{first}-0", f"ingest-{second}-0", f"storage-{second}-0")
+        self._kills = [Killed(scene, [name]) for name in self.victims]
+        self._reverie: Reverie | None = None
+        self._imports: list[Import] = []
+
+    async def strike(self) -> None:
+        """Both imports, from the first memory to the last."""
+        self._reverie = client_from(self._scene.platform, self._zone)
+        calm = await self._import(self._undisturbed, {})
+        quarters = [self._size * quarter // 4 for quarter in (1, 2, 3)]
+        disturbed = await self._import(self._size, dict(zip(quarters, self._kills, strict=True)))
+        self._scene.say(f"{calm.rate:,.0f} memories/s undisturbed, {disturbed.rate:,.0f} interrupted")
+
+    async def _import(self, size: int, interruptions: Mapping[int, Fault]) -> Import:
+        assert self._reverie is not None
+        self._scene.say(f"importing {size:,} memories{' undisturbed' if not interruptions else ''}")
+        user = self._reverie.user(f"import-{uuid4().hex[:12]}")
+        one = await asyncio.to_thread(Import.prepared, user, size)
+        self._imports.append(one)
+        await one.run(self._clock, interruptions)
+        return one
+
+    def is_over(self) -> bool:
+        """Whether each victim was started again."""
+        return all(kill.is_over() for kill in self._kills)
+
+    def proof(self) -> Mapping[str, Any]:
+        """Who died when, and how fast both imports were."""
+        calm, disturbed = self._imports
+        return {
+            "killed": [each for kill in self._kills for each in kill.proof()["killed"]],
+            "imported": disturbed.acknowledged,
+            "memories_per_second": round(disturbed.rate),
+            "undisturbed_memories_per_second": round(calm.rate),
+        }
+
+    def took_place(self) -> bool:
+        """Whether each victim died by a signal, and all was handed over."""
+        return len(self._imports) == len(("undisturbed", "interrupted")) and all(
+            kill.took_place() for kill in self._kills
+        )
+
+    async def reckoning(self) -> Account:
+        """Compares what is there with what was acknowledged, and takes it out of the database again."""
+        calm, disturbed = self._imports
+        findings = []
+        try:
+            for one in self._imports:
+                self._scene.say(f"reading back {len(one.work):,} memories")
+                findings += checker.check(one.journal, await one.read_back())
+        except ReverieError as error:
+            return Account(obstacle=f"an import can't be read back: {error.code.name} {error}")
+        finally:
+            await self._clean()
+        acknowledged = sum(one.acknowledged for one in self._imports)
+        return Account(acknowledged, findings, {RATE: round(disturbed.rate / calm.rate, 3)})
+
+    async def _clean(self) -> None:
+        """Nobody reads these again, and the next drill is not to wait for their analysis."""
+        if self._reverie is not None:
+            await self._reverie.close()
+        users = [one.user.user_id for one in self._imports]
+        await database.forget(self._scene.platform, users)
+
+
+def _memory(number: int, conversation: str, ids: Ids) -> NewMemory:
+    return NewMemory(
+        f"Saw lighthouse{number} from the ferry at {number} past, and the sea was as calm as a lake.",
+        id=ids.mint(),
+        occurred_at=_BEGAN + number * _APART,
+        source=Source(conversation, position=number),
+    )
