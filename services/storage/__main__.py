@@ -56,7 +56,7 @@ async def main() -> None:
             reads = ReadService(database.read, tokens)
             # A search holds its snapshot while it asks once more: for that it needs the other pool.
             searches = SearchService(database.read, Segments(database.search, segments), tokens)
-            writes = WriteService(database.write, hints)
+            writes = WriteService(database.write, database.bulk, hints)
             admin = AdminService(database.admin, tokens, hints, segments)
             await server.serve(
                 config,

@@ -23,8 +23,9 @@ class StorageConfig(ServiceConfig):
     """Directory with one password file a role: read, write, analysis, admin."""
 
     read_connections: int = Field(default=8, ge=1)
-    search_connections: int = Field(default=6, ge=1)
+    search_connections: int = Field(default=4, ge=1)
     write_connections: int = Field(default=4, ge=1)
+    bulk_connections: int = Field(default=2, ge=1)
 
     valkey_nodes: str | None = None
     """Valkey's nodes, `host:port,host:port`. Without them there are no hints: workers look for themselves."""
@@ -46,5 +47,8 @@ class StorageConfig(ServiceConfig):
     def pool_sizes(self) -> PoolSizes:
         """How many connections each role may have."""
         return PoolSizes(
-            read=self.read_connections, search=self.search_connections, write=self.write_connections
+            read=self.read_connections,
+            search=self.search_connections,
+            write=self.write_connections,
+            bulk=self.bulk_connections,
         )

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     Record = asyncpg.Record
     Connection = PoolConnectionProxy[asyncpg.Record]
 
-ACQUIRE_SECONDS = 2.0
+ACQUIRE_SECONDS = 1.0
 """How long a call waits for a connection: then all are busy, or the database takes none."""
+
+WAITING = 32
+"""Calls that may wait for a pool, for each of its connections: some tens of milliseconds of work."""
 
 RETRY_DELAY = timedelta(milliseconds=500)
 """What a caller is told to wait when all connections are busy."""
@@ -78,9 +81,11 @@ class PoolSizes:
     """The most connections of each pool: its calls wait for one another, not for other pools'."""
 
     read: int = 8
-    search: int = 6
+    search: int = 4
     """Snapshots of searches, which may take long; with the role of reads."""
     write: int = 4
+    bulk: int = 2
+    """Batches of imports, whose transactions are long; with the role of writes."""
     analysis: int = 2
     admin: int = 2
 
@@ -90,6 +95,8 @@ class Pool:
 
     def __init__(self, address: Address, role: str, size: int) -> None:
         self._password_file = address.secrets / role
+        self._waiting = 0
+        self._most_waiting = size * WAITING
         self._pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
             host=str(address.socket),
             user=f"reverie_{role}",
@@ -117,7 +124,7 @@ class Pool:
     async def acquired(self) -> "AsyncIterator[Connection]":
         """A connection for a while. Failures of the database come out as StoreDown or StoreFull.
 
-        Overloaded if all are busy for too long.
+        Overloaded if all are busy for too long, or too many wait already.
         """
         with failures():
             connection = await self._acquire()
@@ -143,12 +150,17 @@ class Pool:
         await self._pool.close()
 
     async def _acquire(self) -> "Connection":
+        if self._waiting >= self._most_waiting:
+            raise Overloaded(retry_delay=RETRY_DELAY)
+        self._waiting += 1
         try:
             return await self._pool.acquire(timeout=ACQUIRE_SECONDS)
         except TimeoutError:
             if self._pool.get_size() == self._pool.get_max_size():
                 raise Overloaded(retry_delay=RETRY_DELAY) from None
             raise
+        finally:
+            self._waiting -= 1
 
     def _password(self) -> str:
         return self._password_file.read_text(encoding="ascii").strip()
@@ -162,6 +174,7 @@ class Database:
         self.read = Pool(address, "read", sizes.read)
         self.search = Pool(address, "read", sizes.search)
         self.write = Pool(address, "write", sizes.write)
+        self.bulk = Pool(address, "write", sizes.bulk)
         self.analysis = Pool(address, "analysis", sizes.analysis)
         self.admin = Pool(address, "admin", sizes.admin)
 
@@ -170,7 +183,10 @@ class Database:
     async def opened(cls, address: Address, sizes: PoolSizes | None = None) -> "AsyncIterator[Database]":
         """Pools for a while. The database may be down: they connect when they are used."""
         database = cls(address, sizes)
-        pools = (database.read, database.search, database.write, database.analysis, database.admin)
+        pools = (
+            *(database.read, database.search, database.write),
+            *(database.bulk, database.analysis, database.admin),
+        )
         for pool in pools:
             await pool.open()
         try:

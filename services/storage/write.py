@@ -87,8 +87,10 @@ class Written:
 class WriteService(write_pb2_grpc.StorageWriteServiceServicer):
     """Commits batches for ingest."""
 
-    def __init__(self, pool: Pool, hints: Hints, clock: MonotonicClock = monotonic) -> None:
+    def __init__(self, pool: Pool, bulk: Pool, hints: Hints, clock: MonotonicClock = monotonic) -> None:
+        """`bulk`: for batches that nobody waits for one by one, so that they take no other's connection."""
         self._pool = pool
+        self._bulk = bulk
         self._hints = hints
         self._clock = clock
         self._under_way: set[asyncio.Task[Written]] = set()
@@ -130,7 +132,8 @@ class WriteService(write_pb2_grpc.StorageWriteServiceServicer):
 
     async def _write_part(self, part: Batch, written: Written, until: float) -> None:
         arguments = part.arguments()
-        async with self._pool.acquired() as connection:
+        pool = self._bulk if written.without_memories else self._pool
+        async with pool.acquired() as connection:
             (row,) = await commit(connection, text("write_batch"), arguments, until - self._clock())
             there: dict[int, records.Fields] = {}
             if not written.without_memories:

@@ -78,7 +78,7 @@ class Storage:
         self.hints = Hints()
         self.segments = Segments()
         self.tokens = Tokens(Keyring({"1": b"k" * 32}))
-        self.writes = WriteService(database.write, self.hints)
+        self.writes = WriteService(database.write, database.bulk, self.hints)
         self.reads = ReadService(database.read, self.tokens)
         self.analysis = AnalysisService(database.analysis, patience or Patience(), random.Random(7))
         self.admin = AdminService(database.admin, self.tokens, self.hints, self.segments)

@@ -1,5 +1,6 @@
 """What a call is told when all connections are busy, and what goes on all the same."""
 
+import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
@@ -11,9 +12,9 @@ from services.storage import database as databases
 from services.storage.database import Address, Database, PoolSizes
 from services.storage.search import SearchService
 from services.storage.segments import SegmentCache, Segments
-from tests.stack.storage.harness import Context, Storage, context, create, enter, owner_of
+from tests.stack.storage.harness import Context, Storage, batch, context, create, enter, owner_of
 
-SMALL = PoolSizes(read=1, search=2, write=1, analysis=1, admin=1)
+SMALL = PoolSizes(read=1, search=2, write=1, bulk=1, analysis=1, admin=1)
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,36 @@ async def test_busy_connections_are_no_dead_database(address: Address) -> None:
             with pytest.raises(Overloaded):
                 await storage.timeline("ana")
         await storage.written(create("ana"))
+
+
+async def test_batches_of_imports_and_single_writes_take_no_connection_of_each_other(
+    address: Address,
+) -> None:
+    async with Database.opened(address, SMALL) as database:
+        storage = Storage(database)
+        imported = batch(create("ana"))
+        imported.without_memories = True
+        async with database.bulk.acquired():
+            await storage.written(create("ana"))
+            with pytest.raises(Overloaded):
+                await storage.writes.WriteBatch(imported, context(Context()))
+        async with database.write.acquired():
+            await storage.writes.WriteBatch(imported, context(Context()))
+
+
+async def test_only_so_many_wait_for_a_connection_and_the_next_is_told_at_once(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "WAITING", 3)
+    async with Database.opened(address, SMALL) as database:
+        async with database.read.acquired():
+            waiting = [asyncio.ensure_future(database.read.fetch("SELECT 1")) for _ in range(3)]
+            await asyncio.sleep(0)
+            with pytest.raises(Overloaded):
+                await database.read.fetch("SELECT 1")
+            assert not any(one.done() for one in waiting)
+        assert [len(await one) for one in waiting] == [1, 1, 1]
+        assert len(await database.read.fetch("SELECT 1")) == 1
 
 
 async def test_searches_take_no_connection_of_reads(address: Address) -> None:
