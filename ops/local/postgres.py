@@ -35,7 +35,8 @@ ROLES = ("read", "write", "analysis", "admin", "migrate")
 SETTINGS = {
     "listen_addresses": "''",
     "unix_socket_permissions": "0700",
-    "max_connections": "60",
+    # Three storage processes with 22 each, and room for those who look.
+    "max_connections": "100",
     "password_encryption": "scram-sha-256",
     # The whole platform holds less than 1.2 GiB; beyond this the kernel's page cache serves.
     "shared_buffers": "96MB",
