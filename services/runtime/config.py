@@ -34,6 +34,9 @@ class ServiceConfig(BaseSettings):
     concurrency: int = Field(default=1024, ge=1)
     """Calls of one API under way at a time; more are refused as overload."""
 
+    queue_seconds: float = Field(default=0.5, gt=0)
+    """Calls that have waited longer for this process are refused as overload, so that no queue lasts."""
+
     drain_grace_seconds: float = Field(default=1.0, ge=0)
     """How long calls are still taken after the health check fails, while the mesh moves traffic away."""
 

@@ -7,9 +7,8 @@ every call a chain of coroutines.
 import contextlib
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
-from time import perf_counter
-from typing import Any, NoReturn
+from time import perf_counter, time
+from typing import Any, NamedTuple, NoReturn
 
 import grpc
 import structlog
@@ -17,10 +16,10 @@ import structlog
 from services import catalog
 from services.catalog import Audience
 from services.runtime import principal
+from services.runtime.admission import ARRIVED, Admission
 from services.runtime.errors import (
     Draining,
     InternalError,
-    Overloaded,
     ReverieError,
     Unauthenticated,
     from_rpc_error,
@@ -34,9 +33,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Any, Context], Any]
 CoroutineBehaviour = Callable[[Any, Context], Awaitable[Any]]
 GeneratorBehaviour = Callable[[Any, Context], AsyncIterator[Any]]
-
-RETRY_DELAY = timedelta(milliseconds=100)
-"""What a refused caller is told to wait: several times what a call takes."""
 
 _BEARER = "Bearer "
 _BLAMED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
@@ -64,22 +60,14 @@ class CallNumbers:
         return self.ended, self.seconds
 
 
-class Admission:
-    """Room for so many calls of one API at a time: one API's crowd takes no other's place."""
+class Headers(NamedTuple):
+    """What the metadata of a call say to its entrance."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._under_way = 0
-
-    def enter(self) -> None:
-        """Counts a call in. Overloaded if there is no room; it has to leave all the same."""
-        self._under_way += 1
-        if self._under_way > self._limit:
-            raise Overloaded(retry_delay=RETRY_DELAY)
-
-    def leave(self) -> None:
-        """Counts a call out."""
-        self._under_way -= 1
+    authorization: str | None
+    token: str | None
+    """Its consistency token."""
+    arrived: float | None
+    """When it came to the proxy in front of this process, in seconds since 1970; None if none says so."""
 
 
 class Guard:
@@ -89,12 +77,12 @@ class Guard:
         self,
         server: grpc.aio.Server,
         verifier: Verifier | None,
-        limits: Callable[[str], int],
+        admissions: Callable[[catalog.Api], Admission],
         numbers: CallNumbers,
     ) -> None:
         self._server = server
         self._verifier = verifier
-        self._limits = limits
+        self._admissions = admissions
         self._numbers = numbers
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
@@ -110,7 +98,7 @@ class Guard:
         if not isinstance(handler, grpc.ServiceRpcHandler):
             raise TypeError("only the handlers of whole services can be registered")
         api = _api(handler.service_name())
-        entrance = Entrance(api.audience, self._verifier, Admission(self._limits(api.name)), self._numbers)
+        entrance = Entrance(api.audience, self._verifier, self._admissions(api), self._numbers)
         return _GuardedService(handler, entrance)
 
 
@@ -118,8 +106,14 @@ class Entrance:
     """What calls of one API pass."""
 
     def __init__(
-        self, audience: Audience, verifier: Verifier | None, admission: Admission, numbers: CallNumbers
+        self,
+        audience: Audience,
+        verifier: Verifier | None,
+        admission: Admission,
+        numbers: CallNumbers,
+        clock: Callable[[], float] = time,
     ) -> None:
+        """`clock`: seconds since 1970, of the machine on which the proxy in front runs."""
         if audience is not Audience.INTERNAL and verifier is None:
             raise ValueError(
                 "an API that takes a JWT needs REVERIE_JWT_KEYS, the file with the issuer's public keys"
@@ -128,6 +122,7 @@ class Entrance:
         self._verifier = verifier
         self._admission = admission
         self._numbers = numbers
+        self._clock = clock
 
     def wrapped(self, method: str, behaviour: Behaviour) -> Behaviour:
         """The behaviour behind this entrance, of the same kind: coroutine or asynchronous generator."""
@@ -136,14 +131,14 @@ class Entrance:
         return self._wrapped_coroutine(method, behaviour)
 
     def _wrapped_coroutine(self, method: str, behaviour: CoroutineBehaviour) -> Behaviour:
-        admission, authenticate, numbers = self._admission, self._authenticate, self._numbers
+        admit, leave = self._admit, self._admission.leave
+        authenticate, numbers = self._authenticate, self._numbers
 
         async def guarded(request: Any, context: Context) -> Any:
             started = perf_counter()
             reason = "CANCELLED"
             try:
-                admission.enter()
-                authenticate(context)
+                authenticate(admit(context))
                 answer = await behaviour(request, context)
                 reason = "OK"
             except BaseException as failure:  # noqa: BLE001  (it goes on, as itself or on the wire)
@@ -153,7 +148,7 @@ class Entrance:
             else:
                 return answer
             finally:
-                admission.leave()
+                leave()
                 numbers.count(method, reason, started)
 
         return guarded
@@ -163,8 +158,7 @@ class Entrance:
             started = perf_counter()
             reason = "CANCELLED"
             try:
-                self._admission.enter()
-                self._authenticate(context)
+                self._authenticate(self._admit(context))
                 async for response in behaviour(request, context):
                     yield response
                 reason = "OK"
@@ -178,11 +172,17 @@ class Entrance:
 
         return guarded
 
-    def _authenticate(self, context: Context) -> None:
+    def _admit(self, context: Context) -> Headers:
+        """Counts the call in. Overloaded if there is no room for it: before anything is spent on it."""
+        headers = _headers(context)
+        self._admission.enter(0.0 if headers.arrived is None else self._clock() - headers.arrived)
+        return headers
+
+    def _authenticate(self, headers: Headers) -> None:
         """Makes the caller known to the handler. Internal APIs may go without: the mesh guards them."""
         if self._verifier is None:
             return
-        authorization, token = _headers(context)
+        authorization = headers.authorization
         if authorization is None and self._audience is Audience.INTERNAL:
             return
         if authorization is None or not authorization.startswith(_BEARER):
@@ -190,7 +190,7 @@ class Entrance:
         caller = self._verifier.verify(authorization[len(_BEARER) :])
         if self._audience is Audience.OPERATOR:
             caller.require(principal.OPERATOR)
-        principal.enter(Call(caller, authorization, token))
+        principal.enter(Call(caller, authorization, headers.token))
 
 
 class _GuardedService(grpc.ServiceRpcHandler):
@@ -248,14 +248,16 @@ def _error(method: str, failure: BaseException) -> ReverieError:
     return InternalError()
 
 
-def _headers(context: Context) -> tuple[str | None, str | None]:
-    authorization = token = None
+def _headers(context: Context) -> Headers:
+    authorization = token = arrived = None
     for key, value in context.invocation_metadata() or ():
         if key == "authorization":
             authorization = str(value)
         elif key == METADATA_KEY:
             token = str(value)
-    return authorization, token
+        elif key == ARRIVED and value.isdigit():
+            arrived = int(value) / 1e6
+    return Headers(authorization, token, arrived)
 
 
 def _rewrapped(

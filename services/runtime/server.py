@@ -1,6 +1,7 @@
 """The life of a service process: listen, become ready, serve, drain, stop."""
 
 import asyncio
+import math
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -13,7 +14,9 @@ import uvloop
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.catalog import Api, Audience
 from services.runtime import telemetry
+from services.runtime.admission import Admission
 from services.runtime.client import SERVER_OPTIONS
 from services.runtime.config import ServiceConfig
 from services.runtime.health import Health, HealthService
@@ -70,7 +73,8 @@ async def serve(
     `register` adds the services to the server that it is given, and names them; the catalog must list them.
     `ready` ends when everything that the service needs is there: until then its health is NOT_SERVING.
     `before_stop` runs when no more calls are wanted, with those under way still going on.
-    `limits`: calls under way at a time, by API; others have `config.concurrency`.
+    `limits`: calls under way at a time, by API; others have `config.concurrency`. Those of operators may
+    have waited for any time, others for `config.queue_seconds`.
     `metrics`: what is exposed on `stats.sock`, beside the application's socket, besides the calls' own.
     """
     server = grpc.aio.server(options=SERVER_OPTIONS)
@@ -103,13 +107,18 @@ def _prepare(
     numbers: CallNumbers,
 ) -> Health:
     verifier = Verifier(config.jwt_keys) if config.jwt_keys else None
-    guard = Guard(server, verifier, lambda api: limits.get(api, config.concurrency), numbers)
+    guard = Guard(server, verifier, lambda api: _admission(api, config, limits), numbers)
     # The generated code asks for a server and uses two methods of it: those that the guard has.
     services = tuple(register(cast("grpc.aio.Server", guard)))
     health = Health(services)
     health_pb2_grpc.add_HealthServicer_to_server(HealthService(health), server)
     reflection.enable_server_reflection((*services, _HEALTH, reflection.SERVICE_NAME), server)
     return health
+
+
+def _admission(api: Api, config: ServiceConfig, limits: Mapping[str, int]) -> Admission:
+    patience = math.inf if api.audience is Audience.OPERATOR else config.queue_seconds
+    return Admission(limits.get(api.name, config.concurrency), patience)
 
 
 def _on_signals(stopping: asyncio.Event) -> None:

@@ -1,5 +1,5 @@
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +9,7 @@ import pytest
 from services import catalog
 from services.catalog import Audience
 from services.runtime import principal
+from services.runtime.admission import ARRIVED, Admission
 from services.runtime.errors import (
     DeadlineExceeded,
     Draining,
@@ -21,10 +22,11 @@ from services.runtime.errors import (
     Unauthenticated,
     to_status,
 )
-from services.runtime.interceptors import Admission, CallNumbers, Entrance, Guard, refuse
+from services.runtime.interceptors import CallNumbers, Entrance, Guard, refuse
 from services.runtime.principal import Principal
 
 METHOD = "/a.B/C"
+NOW = 1_900_000_000.0
 USER = Principal(UUID(int=1), "ines", frozenset(), datetime(2030, 1, 1, tzinfo=UTC))
 OPERATOR = Principal(UUID(int=1), None, frozenset({"operator"}), datetime(2030, 1, 1, tzinfo=UTC))
 
@@ -66,7 +68,7 @@ def as_caller(token: Any) -> Any:
 
 def entrance(audience: Audience = Audience.PUBLIC, limit: int = 10, numbers: Any = None) -> Any:
     verifier: Any = Verifier()
-    return Entrance(audience, verifier, Admission(limit), numbers or CallNumbers())
+    return Entrance(audience, verifier, Admission(limit, 0.5), numbers or CallNumbers(), lambda: NOW)
 
 
 async def refusal(behaviour: Any, context: Any, request: Any = None) -> Any:
@@ -216,6 +218,28 @@ async def test_more_calls_than_there_is_room_for_are_refused_with_a_delay() -> N
     assert await guarded(None, as_caller("user")) == "done"
 
 
+@pytest.mark.parametrize("waited", [0.0, 0.4, -3.0])
+async def test_a_call_that_has_waited_for_a_while_is_served(waited: float) -> None:
+    context = arrived(f"{(NOW - waited) * 1e6:.0f}")
+    assert (await entrance().wrapped(METHOD, answer)("hello", context))[0] == "hello"
+
+
+async def test_a_call_that_has_waited_for_too_long_is_refused_before_anybody_looks_at_it() -> None:
+    for token in ("user", "forged"):
+        context = arrived(f"{(NOW - 0.69) * 1e6:.0f}", token)
+        aborted = await refusal(entrance().wrapped(METHOD, answer), context)
+        assert aborted == expected(Overloaded(retry_delay=timedelta(seconds=1.4)))
+
+
+@pytest.mark.parametrize("mark", ["", "yesterday", "-1", "1e6"])
+async def test_a_mark_that_is_no_time_makes_nobody_late(mark: str) -> None:
+    assert await entrance().wrapped(METHOD, answer)("hello", arrived(mark))
+
+
+def arrived(mark: str, token: str = "user") -> Any:
+    return Context((ARRIVED, mark), ("authorization", f"Bearer {token}"))
+
+
 async def test_room_comes_back_after_failures() -> None:
     async def handler(_request: Any, _context: Any) -> None:
         raise MemoryExists
@@ -282,7 +306,7 @@ def service(name: str, **behaviours: Any) -> Any:
 
 
 def guard(server: Any, verifier: Any = None) -> Any:
-    return Guard(server, verifier, lambda _api: 5, CallNumbers())
+    return Guard(server, verifier, lambda _api: Admission(5), CallNumbers())
 
 
 async def test_a_registered_handler_is_wrapped_once() -> None:
