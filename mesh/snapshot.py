@@ -21,7 +21,7 @@ from envoy_data_plane.google.protobuf import Any
 from pydantic import ValidationError
 
 from mesh import rights
-from mesh.resources import cluster, endpoint, listener, route
+from mesh.resources import cluster, crowd, endpoint, listener, route
 from mesh.resources.endpoint import Condition
 from mesh.resources.tls import Credentials
 from mesh.topology import Edge, Instance, Topology, TopologyError
@@ -90,7 +90,9 @@ class Builder:
         ports = {listener.PUBLIC: edge.public_port, listener.OPERATOR: edge.operator_port}
         for name, audiences in _EDGE_LISTENERS.items():
             routes.append(self._resource(route.edge, name, self._table, audiences))
-            made = (name, edge.address, ports[name], own, jwks)
+            # Operators come in however great the crowd is.
+            crowds = crowd.of(self._table, len(topology.edges)) if name == listener.PUBLIC else ()
+            made = (name, edge.address, ports[name], own, jwks, crowds)
             listeners.append(self._listener(routes[-1], listener.edge, *made))
         return _snapshot(clusters, endpoints, listeners, routes)
 

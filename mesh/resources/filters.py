@@ -42,6 +42,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any
 
+from services.runtime.admission import ARRIVED
 from services.runtime.principal import AUDIENCE, ISSUER
 
 RBAC = "rbac"
@@ -113,6 +114,12 @@ def stamp() -> HttpFilter:
         _with(RECEIVED_AT, "%START_TIME(%s%3f)%"),
     ]
     return _filter("stamp", HeaderMutation(mutations=Mutations(request_mutations=mutations)))
+
+
+def arrival() -> HttpFilter:
+    """Marks a call with the time at which it came to the service beside the proxy, by their common clock."""
+    mutation = _with(ARRIVED, "%START_TIME(%s%6f)%")
+    return _filter("arrival", HeaderMutation(mutations=Mutations(request_mutations=[mutation])))
 
 
 def bridge() -> HttpFilter:

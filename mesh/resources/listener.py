@@ -28,8 +28,9 @@ from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Any
 
 from mesh.bootstrap import MAX_CONNECTIONS
-from mesh.resources import filters, outcomes, route, tls
+from mesh.resources import crowd, filters, outcomes, route, tls
 from mesh.resources.cluster import from_ads
+from mesh.resources.crowd import Crowd
 from mesh.resources.tls import Credentials
 
 INBOUND = "inbound"
@@ -63,7 +64,8 @@ _OWNER_ONLY = 0o600
 
 def inbound(address: str, port: int, own: Credentials) -> Listener:
     """From other proxies, by mutual TLS."""
-    manager = _manager(INBOUND, INBOUND, _http2(_PEER_STREAMS, _PEER_STREAMS, ping=True), filters.rbac())
+    http2 = _http2(_PEER_STREAMS, _PEER_STREAMS, ping=True)
+    manager = _manager(INBOUND, INBOUND, http2, filters.rbac(), filters.arrival())
     manager.common_http_protocol_options = _connections()
     # The service learns who called, from the certificate alone.
     manager.forward_client_cert_details = HttpConnectionManagerForwardClientCertDetails.SANITIZE_SET
@@ -78,10 +80,16 @@ def outbound(socket: Path) -> Listener:
     return _listener(OUTBOUND, address, manager, TrafficDirection.OUTBOUND, None)
 
 
-def edge(name: str, address: str, port: int, own: Credentials, jwks: str) -> Listener:
-    """From applications or operators, by TLS and with a JWT. `name` is also that of its routes."""
+def edge(
+    name: str, address: str, port: int, own: Credentials, jwks: str, crowds: tuple[Crowd, ...] = ()
+) -> Listener:
+    """From applications or operators, by TLS and with a JWT. `name` is also that of its routes.
+
+    `crowds`: what of each API is kept out when too much comes.
+    """
     http2 = _http2(_CLIENT_STREAMS, _CLIENTS_STANDING, ping=True)
-    manager = _manager(EDGE_STATS, name, http2, filters.jwt(jwks), filters.stamp(), filters.bridge())
+    guards = [filters.jwt(jwks), filters.stamp(), *map(crowd.kept_out, crowds), filters.bridge()]
+    manager = _manager(EDGE_STATS, name, http2, *guards)
     # HTTP/1 is let in so that who comes with it is told what is wrong.
     manager.codec_type = HttpConnectionManagerCodecType.AUTO
     manager.common_http_protocol_options = _connections()

@@ -1,5 +1,8 @@
 """How proxies answer what they refuse themselves, and which failures an edge writes down."""
 
+from base64 import b64encode
+from datetime import timedelta
+
 from envoy_data_plane.envoy.config.accesslog.v3 import (
     AccessLog,
     AccessLogFilter,
@@ -26,15 +29,20 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 )
 from envoy_data_plane.google.protobuf import Any, Struct
 
-from mesh.resources import filters
+from mesh.resources import crowd, filters
+from services.runtime.errors import DETAILS_KEY, Overloaded, to_status
 
 _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY = 401, 403, 429
 _RESOURCE_EXHAUSTED = "8"
 # Of the first try alone: what was tried before may have been done.
 _NO_ROOM = (
-    "response.code_details == 'upstream_reset_before_response_started{overflow}' "
+    f"response.code_details == '{crowd.REFUSED}' "
+    "|| response.code_details == 'upstream_reset_before_response_started{overflow}' "
     "&& upstream.request_attempt_count == 1"
 )
+_RETRY_DELAY = timedelta(milliseconds=200)
+"""What a caller is told to wait whom a proxy refuses: many times what calls take, and two looks of the edge.
+Callers wait longer each time (client/reverie_client/retry.py)."""
 
 
 def refusals(*, edge: bool) -> LocalReplyConfig:
@@ -54,16 +62,28 @@ def _no_room() -> ResponseMapper:
             name="envoy.access_loggers.extension_filters.cel", typed_config=expression
         )
     )
-    status = HeaderValueOption(
-        header=HeaderValue(key="grpc-status", value=_RESOURCE_EXHAUSTED),
-        append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
-    )
+    error = Overloaded(retry_delay=_RETRY_DELAY)
+    details = dict(to_status(error).trailing_metadata or ())[DETAILS_KEY]
     return ResponseMapper(
         filter=match,
         status_code=_TOO_MANY,
         # By itself Envoy makes UNAVAILABLE of 429 too.
-        headers_to_add=[status],
-        body=DataSource(inline_string="too much is under way; nothing was done; try again"),
+        headers_to_add=[
+            _header("grpc-status", _RESOURCE_EXHAUSTED),
+            _header(DETAILS_KEY, _encoded(details)),
+        ],
+        body=DataSource(inline_string=error.message),
+    )
+
+
+def _encoded(value: str | bytes) -> str:
+    return b64encode(value if isinstance(value, bytes) else value.encode()).decode()
+
+
+def _header(key: str, value: str) -> HeaderValueOption:
+    return HeaderValueOption(
+        header=HeaderValue(key=key, value=value),
+        append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
     )
 
 

@@ -1,0 +1,135 @@
+"""How an edge keeps a crowd out: as many calls of an API at a time as are answered in good time.
+
+Refusing in a service costs nearly half of what serving does, and what waits there waits before any code of
+ours runs (docs/decisions/0005-overload.md). An edge sees all that a call waits, and refuses for much less.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.core.v3 import TypedExtensionConfig
+from envoy_data_plane.envoy.extensions.common.matching.v3 import ExtensionWithMatcher
+from envoy_data_plane.envoy.extensions.filters.common.matcher.action.v3 import SkipFilter
+from envoy_data_plane.envoy.extensions.filters.http.adaptive_concurrency.v3 import (
+    AdaptiveConcurrency,
+    GradientControllerConfig,
+    GradientControllerConfigConcurrencyLimitCalculationParams,
+    GradientControllerConfigMinimumRttCalculationParams,
+)
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
+from envoy_data_plane.envoy.type.matcher.v3 import HttpRequestHeaderMatchInput
+from envoy_data_plane.envoy.type.v3 import Percent
+from envoy_data_plane.google.protobuf import Any
+from envoy_data_plane.xds.core.v3 import TypedExtensionConfig as Named
+from envoy_data_plane.xds.type.matcher.v3 import (
+    Matcher,
+    MatcherMatcherList,
+    MatcherMatcherListFieldMatcher,
+    MatcherMatcherListPredicate,
+    MatcherMatcherListPredicatePredicateList,
+    MatcherMatcherListPredicateSinglePredicate,
+    MatcherOnMatch,
+    StringMatcher,
+)
+
+from services.catalog import Api, Audience, Service, Table
+
+REFUSED = "reached_concurrency_limit"
+"""Envoy's word for a call that was kept out."""
+
+MOST = 96
+"""Calls of an API under way at all edges together, at the most: what waits before the first ones end."""
+LEAST = 12
+"""As many are always let in: with fewer, chance alone would keep out those who come in twos and threes."""
+
+_INTERVAL = timedelta(milliseconds=100)
+_SHARE_OF_OBJECTIVE = 0.2
+"""Half of the calls shall end within this share of the time in which 95 % of them shall."""
+_MEDIAN = Percent(value=50.0)
+_OF_MANY = ("Batch", "List")
+"""How methods for many things at a time begin, by AIP-132, 231 and 233.
+
+They take long by nature. And an answer larger than the edge's buffers counts until its caller has read
+on: who does not would keep out all others.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """The calls of one API that are counted together."""
+
+    api: str
+    target: timedelta
+    """Half of them shall end within it."""
+    least: int
+    """So many at a time are let in, however long they take; also at first, before any was measured."""
+    most: int
+    """No more than so many are, however quick they are."""
+    apart: tuple[str, ...]
+    """Beginnings of the names of methods that are not counted."""
+
+
+def of(table: Table, edges: int) -> tuple[Crowd, ...]:
+    """One for each API that applications call, at each of so many edges, which share its room."""
+    return tuple(
+        _crowd(row, api, max(edges, 1))
+        for row in table
+        for api in row.apis
+        if api.audience is Audience.PUBLIC
+    )
+
+
+def _crowd(row: Service, api: Api, edges: int) -> Crowd:
+    return Crowd(
+        api.name,
+        row.objective_p95 * _SHARE_OF_OBJECTIVE,
+        least=max(1, LEAST // edges),
+        most=max(1, MOST // edges),
+        apart=(*_OF_MANY, *(one.method for one in api.streams)),
+    )
+
+
+def kept_out(crowd: Crowd) -> HttpFilter:
+    """Refuses what is beyond the number that is answered in time, and thinks again every tenth of a second.
+
+    The number shrinks by up to a half while the median is above the target, and grows up to twofold below it.
+    """
+    controller = GradientControllerConfig(
+        sample_aggregate_percentile=_MEDIAN,
+        concurrency_limit_params=GradientControllerConfigConcurrencyLimitCalculationParams(
+            max_concurrency_limit=crowd.most, concurrency_update_interval=_INTERVAL
+        ),
+        min_rtt_calc_params=GradientControllerConfigMinimumRttCalculationParams(
+            # Measured by itself, it would let in hardly anybody for the time of each measurement.
+            fixed_value=crowd.target,
+            min_concurrency=crowd.least,
+            buffer=Percent(value=0.0),
+        ),
+    )
+    limit = TypedExtensionConfig(
+        name="envoy.filters.http.adaptive_concurrency",
+        typed_config=Any.pack(AdaptiveConcurrency(gradient_controller_config=controller)),
+    )
+    matched = ExtensionWithMatcher(extension_config=limit, xds_matcher=_skipping(crowd))
+    return HttpFilter(name=f"crowd.{crowd.api}", typed_config=Any.pack(matched))
+
+
+def _skipping(crowd: Crowd) -> Matcher:
+    """Lets all other calls go round the filter."""
+    others = MatcherMatcherListPredicate(not_matcher=_begins(f"/{crowd.api}/"))
+    apart = (_begins(f"/{crowd.api}/{method}") for method in crowd.apart)
+    either = MatcherMatcherListPredicatePredicateList(predicate=[others, *apart])
+    skip = MatcherOnMatch(action=Named(name="skip", typed_config=Any.pack(SkipFilter())))
+    rule = MatcherMatcherListFieldMatcher(
+        predicate=MatcherMatcherListPredicate(or_matcher=either), on_match=skip
+    )
+    return Matcher(matcher_list=MatcherMatcherList(matchers=[rule]))
+
+
+def _begins(path: str) -> MatcherMatcherListPredicate:
+    header = Named(name="path", typed_config=Any.pack(HttpRequestHeaderMatchInput(header_name=":path")))
+    return MatcherMatcherListPredicate(
+        single_predicate=MatcherMatcherListPredicateSinglePredicate(
+            input=header, value_match=StringMatcher(prefix=path)
+        )
+    )
