@@ -27,6 +27,8 @@ from ops.local.postgres import bin_directory
 from ops.local.valkey import ValkeyMissingError, find_server
 
 MEMORY_MIB = 1536
+"""For one zone."""
+MEMORY_MIB_A_FURTHER_ZONE = 768
 DISK_MIB = 1024
 OPEN_FILES = 4096
 _MIB = 1024 * 1024
@@ -181,7 +183,9 @@ def _memory(context: Context) -> str:
         return ""
     lines = Path("/proc/meminfo").read_text().splitlines()
     available = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) // 1024
-    return "" if available >= MEMORY_MIB else f"{available} MiB are available"
+    zones = len(plan.zones_of(context.options, operate.kept_ports(context.home)))
+    needed = MEMORY_MIB + (zones - 1) * MEMORY_MIB_A_FURTHER_ZONE
+    return "" if available >= needed else f"{available} MiB are available, {needed} MiB should be"
 
 
 def _disk(context: Context) -> str:
@@ -238,7 +242,7 @@ CHECKS: tuple[Check, ...] = (
         _sockets,
     ),
     Check("ports", "the ports of the edge are free", _F, "other ports: --port 0 --operator-port 0", _ports),
-    Check("memory", f"{MEMORY_MIB} MiB of memory are available", _W, "end something else", _memory),
+    Check("memory", "there is memory for all zones", _W, "end something else", _memory),
     Check("disk", f"{DISK_MIB} MiB of disk are free", _F, "make room, or name another --home", _disk),
     Check("files", f"{OPEN_FILES} files may be open", _W, f"`ulimit -n {OPEN_FILES}`", _files),
     Check("clock", "the clock is not behind", _F, "set the clock: ids and tokens carry the time", _clock),

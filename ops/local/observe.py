@@ -4,7 +4,7 @@ Nothing here asks the supervisor, which may be dead; its last record only says w
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -156,31 +156,19 @@ class _Proxy:
 
 async def _proxies(home: Home, form: Topology) -> dict[str, _Proxy]:
     """Every proxy of the topology, by node id."""
-    known = await _known(home, plan.mesh_ids(plan.zones_in(form)))
+    import grpc
+
+    meshes = plan.mesh_ids(plan.zones_in(form))
+    try:
+        known = await inspection.proxies(*(plan.mesh_socket(home, name) for name in meshes))
+    except grpc.aio.AioRpcError:
+        known = {}
     nodes = [(one.id, one.admin_socket) for one in form.instances]
     nodes += [(one.id, one.admin_socket) for one in form.edges]
     seen = await asyncio.gather(
         *(asyncio.to_thread(_inspect, socket, known.get(node)) for node, socket in nodes)
     )
     return {node: proxy for (node, _), proxy in zip(nodes, seen, strict=True)}
-
-
-async def _known(home: Home, meshes: Sequence[str]) -> "dict[str, mesh_pb2.Proxy]":
-    """What the control planes say of proxies; of one that several know, the one that it is with."""
-    told = await asyncio.gather(*(_told(plan.mesh_socket(home, name)) for name in meshes))
-    found: dict[str, mesh_pb2.Proxy] = {}
-    for proxies in told:
-        found |= {node: one for node, one in proxies.items() if one.connected or node not in found}
-    return found
-
-
-async def _told(mesh_socket: Path) -> "dict[str, mesh_pb2.Proxy]":
-    import grpc
-
-    try:
-        return await inspection.proxies(mesh_socket)
-    except grpc.aio.AioRpcError:
-        return {}
 
 
 def _inspect(admin_socket: Path, known: "mesh_pb2.Proxy | None") -> _Proxy:

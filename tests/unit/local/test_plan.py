@@ -1,6 +1,7 @@
 import json
 import signal
 import sys
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from mesh.topology import Topology, dump, load
 from ops.local import plan
 from ops.local.home import Home, HomeError
 from ops.local.plan import MIGRATE, POSTGRES, Options, instance_id, proxy_of
+from ops.local.postgres import SETTINGS
 from ops.local.process import ProcessSpec, before, ordered
 from ops.local.processes import Plan
 from services.catalog import SERVICES, Service, Store, callees
+from services.storage.config import StorageConfig
 
 
 @pytest.fixture
@@ -169,6 +172,20 @@ def test_secrets_are_named_by_file_only(home: Home, specs: dict[str, ProcessSpec
 def test_postgres_stops_fast_and_has_time_for_it(specs: dict[str, ProcessSpec]) -> None:
     assert specs[POSTGRES].stop_signal is signal.SIGINT
     assert specs[POSTGRES].grace >= timedelta(seconds=30)
+
+
+def test_the_database_has_room_for_every_pool_of_every_storage(tmp_path: Path) -> None:
+    config = StorageConfig(
+        instance="storage-a-0",
+        zone="a",
+        app_socket=tmp_path,
+        token_keys=tmp_path,
+        database_socket=tmp_path,
+        database_secrets=tmp_path,
+    )
+    pools = sum(asdict(config.pool_sizes).values())
+    # And as many again of a zone that was killed, until the database has noticed.
+    assert 4 * pools < int(SETTINGS["max_connections"])
 
 
 def test_processes_run_in_directories_that_are_made_for_them(
