@@ -146,12 +146,8 @@ def put_hits(
         body = read.get(hit.id)
         if body is None:
             continue
-        before, after = neighbours(view, hit.id, around)
         shown = response.hits.add(
-            memory=records.memory_fields(user, body, _MEMORY),
             score=hit.score,
-            before=[records.memory_fields(user, read[id_], _MEMORY) for id_ in before if id_ in read],
-            after=[records.memory_fields(user, read[id_], _MEMORY) for id_ in after if id_ in read],
             lexical_rank=hit.lexical_rank,
             vector_rank=hit.vector_rank,
             matched_terms=page.matched(hit),
@@ -161,6 +157,10 @@ def put_hits(
             time_score=hit.time,
             prior_score=hit.prior,
         )
+        records.put(shown.memory, user, body, _MEMORY)
+        for ids, memories in zip(neighbours(view, hit.id, around), (shown.before, shown.after), strict=True):
+            for row in filter(None, map(read.get, ids)):
+                records.put(memories.add(), user, row, _MEMORY)
         room -= shown.ByteSize()
         if room < 0 and len(response.hits) > 1:
             del response.hits[-1]

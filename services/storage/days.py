@@ -80,7 +80,7 @@ def page(
     listed = [] if state.erased else [row for row in read if row["id"] is not None]
     response = search_pb2.ListOnDaysResponse(read_time=records.instant(read[0][_NOW]))
     for row in listed[: request.page_size]:
-        response.memories.add(**records.memory_fields(user, row, _NOW + 1))
+        records.put(response.memories.add(), user, row, _NOW + 1)
     if len(listed) > request.page_size:
         end = listed[request.page_size - 1]
         seen = last.seen or ConsistencyToken(state.lineage, owner, state.revision)

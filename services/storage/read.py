@@ -14,7 +14,7 @@ from services.runtime.tokens import ConsistencyToken, Tokens
 from services.storage import limits, records, timeline
 from services.storage.database import Pool
 from services.storage.freshness import Freshness, State
-from services.storage.queries import text
+from services.storage.queries import MEMORY, text
 from services.storage.timeline import Continued, Place
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 _HEAD = len(State._fields)
 _FOUND = _HEAD + records.MEMORY_COLUMNS
-_OCCURRED_AT = _HEAD + 4
+_OCCURRED_AT = _HEAD + MEMORY.index("occurred_at")
 
 
 class ReadService(read_pb2_grpc.StorageReadServiceServicer):
@@ -47,10 +47,12 @@ class ReadService(read_pb2_grpc.StorageReadServiceServicer):
         state = await self._answer(context, call, owner, rows[0])
         if state.erased or rows[0][_HEAD] is None:
             raise MemoryNotFound
-        fields = records.memory_fields(user, rows[0], _HEAD)
+        response = read_pb2.GetMemoryResponse()
+        records.put(response.memory, user, rows[0], _HEAD)
         if not basic and rows[0][_FOUND] is not None:
-            fields["analysis"] = [records.embedding_fields(*row[_FOUND:]) for row in rows]
-        return read_pb2.GetMemoryResponse(memory=fields)
+            for row in rows:
+                response.memory.analysis.add(**records.embedding_fields(*row[_FOUND:]))
+        return response
 
     async def BatchGetMemories(  # noqa: N802
         self, request: read_pb2.BatchGetMemoriesRequest, context: Context
@@ -64,11 +66,15 @@ class ReadService(read_pb2_grpc.StorageReadServiceServicer):
         full = request.view == memory_pb2.MEMORY_VIEW_FULL
         rows, found = await self._fetched("batch_get_memories", (owner, asked), full=full)
         state = await self._answer(context, call, owner, rows[0])
-        memories = _by_name(user, rows, state, found)
-        return read_pb2.BatchGetMemoriesResponse(
-            memories=[memories[name] for name in request.names if name in memories],
-            missing=[name for name in request.names if name not in memories],
-        )
+        response = read_pb2.BatchGetMemoriesResponse()
+        there = {row[_HEAD]: row for row in _living(rows, state)}
+        analysis = _by_memory(found)
+        for name, id_ in zip(request.names, asked, strict=True):
+            if id_ in there:
+                _put(response.memories.add(), user, there[id_], analysis)
+            else:
+                response.missing.append(name)
+        return response
 
     async def ListMemories(  # noqa: N802
         self, request: read_pb2.ListMemoriesRequest, context: Context
@@ -86,7 +92,10 @@ class ReadService(read_pb2_grpc.StorageReadServiceServicer):
             full=request.view == memory_pb2.MEMORY_VIEW_FULL,
         )
         state = await self._answer(context, call, owner, rows[0], continued.seen if continued else None)
-        response = read_pb2.ListMemoriesResponse(memories=_by_name(user, rows[:size], state, found).values())
+        response = read_pb2.ListMemoriesResponse()
+        analysis = _by_memory(found)
+        for row in _living(rows[:size], state):
+            _put(response.memories.add(), user, row, analysis)
         listed = len(response.memories)
         if response.ByteSize() > timeline.PAGE_BYTES:
             listed = timeline.fitting(response.memories)
@@ -136,19 +145,22 @@ class ReadService(read_pb2_grpc.StorageReadServiceServicer):
         return timeline.sealed(self._tokens, request, Continued(after, seen))
 
 
-def _by_name(
-    user: str, rows: "list[Record]", state: State, found: "list[Record]"
-) -> dict[str, records.Fields]:
-    """The memories in rows, in their order; none where the owner is erased or the page is empty."""
-    if state.erased or rows[0][_HEAD] is None:
-        return {}
+def _living(rows: "list[Record]", state: State) -> "list[Record]":
+    """The rows that hold a memory: none where the owner is erased, or there is but a row for the state."""
+    return [] if state.erased or rows[0][_HEAD] is None else rows
+
+
+def _by_memory(found: "list[Record]") -> dict[UUID, list[records.Fields]]:
+    """What analysis found, by memory."""
     analysis: dict[UUID, list[records.Fields]] = {}
     for id_, *what in found:
         analysis.setdefault(id_, []).append(records.embedding_fields(*what))
-    memories = {}
-    for row in rows:
-        fields = records.memory_fields(user, row, _HEAD)
-        if analysis:
-            fields["analysis"] = analysis.get(row[_HEAD], [])
-        memories[fields["name"]] = fields
-    return memories
+    return analysis
+
+
+def _put(
+    message: memory_pb2.Memory, user: str, row: "Record", analysis: dict[UUID, list[records.Fields]]
+) -> None:
+    records.put(message, user, row, _HEAD)
+    for found in analysis.get(row[_HEAD], ()) if analysis else ():
+        message.analysis.add(**found)

@@ -173,5 +173,5 @@ class WriteService(write_pb2_grpc.StorageWriteServiceServicer):
 
 
 def _there(operation: Operation, row: "Record") -> records.Fields:
-    fields = records.memory_fields(operation.owner.user, row, start=1)
-    return {"status": ALREADY_THERE, "revision": fields["revision"], "memory": fields}
+    memory = records.memory(operation.owner.user, row, start=1)
+    return {"status": ALREADY_THERE, "revision": memory.revision, "memory": memory}

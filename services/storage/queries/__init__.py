@@ -9,9 +9,9 @@ from functools import cache
 from importlib.resources import files
 
 MEMORY = (
-    "id", "revision", "create_time", "update_time", "occurred_at", "occurred_until", "occurred_offset",
-    "occurred_precision", "kind", "text", "conversation", "speaker", "position", "language", "place",
-    "latitude", "longitude", "labels", "people", "attachments",
+    "id", "revision", "create_time", "update_time", "occurred_at", "occurred_offset", "occurred_precision",
+    "kind", "text", "conversation", "speaker", "position",
+    "occurred_until", "language", "place", "latitude", "longitude", "labels", "people", "attachments",
 )  # fmt: skip
 """The columns that make a memory."""
 

@@ -1,5 +1,7 @@
 """Values between messages and the database."""
 
+from uuid import UUID
+
 import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -77,3 +79,44 @@ def test_a_vector_travels_in_half_precision() -> None:
     sent = halfvec(vector.tobytes())
     assert sent[:4] == b"\0\3\0\0"
     assert np.allclose(np.frombuffer(float32(sent), "<f4"), vector, atol=1e-4)
+
+
+def test_a_row_becomes_the_memory_that_it_is_of() -> None:
+    row = (
+        UUID(int=7), 5, 1_000_001, 2_000_000, 0, -90, 3, 2, "What it says.", "talk", "Ada", None,
+        3_000_000, "de", "Home", 1.5, -2.5, ["x"], ["Ben", "Cleo"], '[["o", "a/b", 3, "d"]]',
+    )  # fmt: skip
+    assert len(row) == records.MEMORY_COLUMNS
+    assert records.memory("ana", row) == memory_pb2.Memory(  # type: ignore[arg-type]
+        name=f"users/ana/memories/{UUID(int=7)}",
+        text="What it says.",
+        kind=memory_pb2.MEMORY_KIND_MESSAGE,
+        occurred_at={"seconds": 0},
+        occurred_utc_offset={"seconds": -5400},
+        occurred_precision=memory_pb2.OCCURRED_PRECISION_DAY,
+        occurred_until={"seconds": 3},
+        place={"name": "Home", "latitude": 1.5, "longitude": -2.5},
+        people=["Ben", "Cleo"],
+        labels=["x"],
+        source={"conversation": "talk", "speaker": "Ada"},
+        language="de",
+        attachments=[{"object": "o", "media_type": "a/b", "size": 3, "digest": "d"}],
+        revision=5,
+        etag="5",
+        create_time={"seconds": 1, "nanos": 1000},
+        update_time={"seconds": 2},
+    )
+
+
+def test_a_row_of_little_becomes_a_memory_of_little() -> None:
+    row = (UUID(int=7), 5, 0, None, -1, None, 4, 1, "x", *[None] * 11)
+    assert records.memory("ana", row) == memory_pb2.Memory(  # type: ignore[arg-type]
+        name=f"users/ana/memories/{UUID(int=7)}",
+        text="x",
+        kind=memory_pb2.MEMORY_KIND_NOTE,
+        occurred_at={"seconds": -1, "nanos": 999_999_000},
+        occurred_precision=memory_pb2.OCCURRED_PRECISION_INSTANT,
+        revision=5,
+        etag="5",
+        create_time={"seconds": 0},
+    )
