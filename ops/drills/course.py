@@ -92,7 +92,11 @@ class Course:
     async def run(self) -> Record:
         """The record. The platform must be healthy."""
         fault = self.drill.fault(self.scene)
-        async with load(self.scene.platform, self.drill.traffic, self.seed, self.clock) as working:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(fault.leave)
+            working = await stack.enter_async_context(
+                load(self.scene.platform, self.drill.traffic, self.seed, clock=self.clock)
+            )
             watch = Watch(self.scene, fault.victims, self.clock)
             await self._until_even(working)
             async with self._noticing(watch):
@@ -103,8 +107,7 @@ class Course:
             await self._quiet(working, self.pace.after)
             self.moments.ended = self.clock()
             await working.stop()
-            reckoning = await self._reckon(fault, working)
-            return self._record(fault, watch, working, reckoning)
+            return self._record(fault, watch, working, await self._reckon(fault, working))
 
     async def _until_even(self, working: Load) -> None:
         """Begins the load, and lets it run evenly for a while."""
@@ -144,7 +147,7 @@ class Course:
                     working.answers, self.moments.healthy, self.moments.rate_before, self.clock()
                 )
                 if self.moments.recovered is not None:
-                    self.scene.say(f"recovered {self.moments.recovered - self.moments.struck:.1f} s after")
+                    self.scene.say("all is well again")
                     return
             await asyncio.sleep(_PAUSE)
         self.scene.say("not recovered: given up")
@@ -185,6 +188,7 @@ class Course:
         proof = {**fault.proof(), "noticed_by": watch.noticed_by or None, "errors": figures.errors}
         fields = figures.as_fields()
         fields["acknowledged"] += reckoning.account.acknowledged
+        fell = fault.fell_at or moments.struck
         record = Record(
             drill=self.drill.name,
             zones=zones,
@@ -192,8 +196,8 @@ class Course:
             hypothesis=self.drill.hypothesis.sentence(zones),
             seed=self.seed,
             proof=proof,
-            detected_seconds=_since(moments.struck, watch.noticed_at),
-            recovered_seconds=_since(moments.struck, moments.recovered),
+            detected_seconds=_since(fell, watch.noticed_at),
+            recovered_seconds=_since(fault.recovers_from or fell, moments.recovered),
             ratios=reckoning.account.ratios,
             **reckoning.counts(),
             **fields,

@@ -29,6 +29,10 @@ class Fault(ABC):
 
     victims: Sequence[str]
     """The processes that it befalls."""
+    fell_at: float | None = None
+    """When it befell them, where something went before; None: as soon as it was asked to strike."""
+    recovers_from: float | None = None
+    """From when a recovery counts; None: from when it befell them."""
 
     @abstractmethod
     async def strike(self) -> None:
@@ -52,6 +56,9 @@ class Fault(ABC):
     async def reckoning(self) -> Account:
         """What became of what the fault itself did for clients, once all is over."""
         return Account()
+
+    async def leave(self) -> None:  # noqa: B027  (most faults hold nothing)
+        """Lets go of what it holds, however the drill ended."""
 
 
 MakeFault = Callable[[Scene], Fault]

@@ -50,11 +50,11 @@ def a_gap_of_at_most(seconds: float) -> Limit:
     )
 
 
-def recovered_within(seconds: float) -> Limit:
-    """Counted from the injection."""
+def recovered_within(seconds: float, since: str = "") -> Limit:
+    """Counted from the injection, unless the words say otherwise."""
     return Limit(
         "recovered_seconds",
-        f"all is healthy and the load back at its rate within {seconds:g} s",
+        f"all is healthy and the load back at its rate within {seconds:g} s {since}".rstrip(),
         at_most=seconds,
     )
 

@@ -1,7 +1,8 @@
 """An import that is interrupted: an edge, an ingest and a storage die in the middle of it."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,8 @@ from services.runtime.clock import MonotonicClock, monotonic
 RATE = "rate_vs_undisturbed"
 _BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
 _APART = timedelta(minutes=1)
+Interruptions = Mapping[int, Callable[[], Awaitable[None]]]
+"""What happens once so many memories were answered for."""
 _PARTS = 8
 """How many stretches of time are read back at once."""
 
@@ -59,7 +62,7 @@ class Import:
         """How many were."""
         return sum(operation.outcome is Outcome.OK for _, operation in self.work)
 
-    async def run(self, clock: MonotonicClock, interruptions: Mapping[int, Fault]) -> None:
+    async def run(self, clock: MonotonicClock, interruptions: Interruptions) -> None:
         """Hands all of it over on one stream. After so many memories those things happen."""
         operations, began = iter(self.work), clock()
         async with aclosing(self.user.create_stream(new for new, _ in self.work)) as outcomes:
@@ -70,7 +73,7 @@ class Import:
                 self.journal.end(operation, told, clock())
                 number += 1
                 if number in interruptions:
-                    await interruptions[number].strike()
+                    await interruptions[number]()
         self.seconds = clock() - began
 
     async def read_back(self) -> list[Seen]:
@@ -109,10 +112,11 @@ class Interrupted(Fault):
         self._reverie = client_from(self._scene.platform, self._zone)
         calm = await self._import(self._undisturbed, {})
         quarters = [self._size * quarter // 4 for quarter in (1, 2, 3)]
-        disturbed = await self._import(self._size, dict(zip(quarters, self._kills, strict=True)))
+        kills = [functools.partial(self._kill, kill) for kill in self._kills]
+        disturbed = await self._import(self._size, dict(zip(quarters, kills, strict=True)))
         self._scene.say(f"{calm.rate:,.0f} memories/s undisturbed, {disturbed.rate:,.0f} interrupted")
 
-    async def _import(self, size: int, interruptions: Mapping[int, Fault]) -> Import:
+    async def _import(self, size: int, interruptions: Interruptions) -> Import:
         assert self._reverie is not None
         self._scene.say(f"importing {size:,} memories{' undisturbed' if not interruptions else ''}")
         user = self._reverie.user(f"import-{uuid4().hex[:12]}")
@@ -120,6 +124,10 @@ class Interrupted(Fault):
         self._imports.append(one)
         await one.run(self._clock, interruptions)
         return one
+
+    async def _kill(self, kill: Killed) -> None:
+        self.fell_at = self.fell_at or self._clock()
+        await kill.strike()
 
     def is_over(self) -> bool:
         """Whether each victim was started again."""
@@ -142,7 +150,7 @@ class Interrupted(Fault):
         )
 
     async def reckoning(self) -> Account:
-        """Compares what is there with what was acknowledged, and takes it out of the database again."""
+        """Compares what is there with what was acknowledged."""
         calm, disturbed = self._imports
         findings = []
         try:
@@ -151,13 +159,11 @@ class Interrupted(Fault):
                 findings += checker.check(one.journal, await one.read_back())
         except ReverieError as error:
             return Account(obstacle=f"an import can't be read back: {error.code.name} {error}")
-        finally:
-            await self._clean()
         acknowledged = sum(one.acknowledged for one in self._imports)
         return Account(acknowledged, findings, {RATE: round(disturbed.rate / calm.rate, 3)})
 
-    async def _clean(self) -> None:
-        """Nobody reads these again, and the next drill is not to wait for their analysis."""
+    async def leave(self) -> None:
+        """Takes it out of the database: the next drill is not to wait for its analysis."""
         if self._reverie is not None:
             await self._reverie.close()
         users = [one.user.user_id for one in self._imports]

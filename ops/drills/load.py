@@ -7,8 +7,9 @@ hide what callers would have waited.
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import accumulate, count
 from random import Random
 from uuid import uuid4
@@ -19,7 +20,7 @@ from ops.drills.measure import Call
 from ops.drills.people import WRITES, Person, World
 from ops.local import identity
 from ops.local.platform import Platform
-from reverie_client import Reverie, ReverieError
+from reverie_client import RetryPolicy, Reverie, ReverieError
 from services.runtime.clock import MonotonicClock, monotonic
 
 _FEWEST_CONNECTIONS = 2
@@ -38,13 +39,9 @@ class Traffic:
     )
     """The share of each kind of call."""
 
-    def slower(self, rate: float) -> "Traffic":
-        """The same at another rate."""
-        return replace(self, rate=rate)
-
 
 class Load:
-    """Calls without end, and the journal of them."""
+    """Calls of a few people, and the journal of them."""
 
     def __init__(self, people: Sequence[Person], traffic: Traffic, world: World) -> None:
         self.people = people
@@ -56,14 +53,15 @@ class Load:
         self._traffic = traffic
         self._chance = world.chance
         self._clock = world.clock
+        self._numbers = count()
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._kinds = [*traffic.mix]
         self._weights = [*accumulate(traffic.mix.values())]
 
     def start(self) -> None:
-        """Begins."""
-        self._running = asyncio.create_task(self._run())
+        """Begins calls at the traffic's rate, without end."""
+        self._running = asyncio.create_task(self.arrive(self._traffic.rate, math.inf))
 
     def check(self) -> None:
         """Raises what ended the load, if it ended by itself: it does so only for a bug."""
@@ -82,21 +80,33 @@ class Load:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
 
-    async def _run(self) -> None:
+    async def arrive(self, rate: float, seconds: float) -> None:
+        """Calls at a rate, for so long; returns when all have ended."""
         async with asyncio.TaskGroup() as calls:
             began = self._clock()
-            for number in count():
-                due = began + number / self._traffic.rate
-                if await self._stopped_by(due):
+            for turn in count():
+                due = began + turn / rate
+                if await self._stopped_by(due) or due >= began + seconds:
                     return
-                calls.create_task(self._call(number, due))
+                calls.create_task(self._call(due))
+
+    async def saturate(self, callers: int, seconds: float) -> None:
+        """Calls one after the other by so many callers, for so long; returns when all have ended."""
+        ends = self._clock() + seconds
+
+        async def caller() -> None:
+            while (now := self._clock()) < ends:
+                await self._call(now)
+
+        await asyncio.gather(*(caller() for _ in range(callers)))
 
     async def _stopped_by(self, moment: float) -> bool:
         """Sleeps until then, and lets others go on even where that is past."""
         await asyncio.sleep(max(0.0, moment - self._clock()))
         return self._stopping.is_set()
 
-    async def _call(self, number: int, due: float) -> None:
+    async def _call(self, due: float) -> None:
+        number = next(self._numbers)
         person = self.people[number % len(self.people)]
         kind = person.can(self._chance.choices(self._kinds, cum_weights=self._weights)[0])
         error = ""
@@ -112,16 +122,24 @@ class Load:
 
 @contextlib.asynccontextmanager
 async def load(
-    platform: Platform, traffic: Traffic, seed: int, clock: MonotonicClock = monotonic
+    platform: Platform,
+    traffic: Traffic,
+    seed: int,
+    *,
+    retry: RetryPolicy | None = None,
+    clock: MonotonicClock = monotonic,
 ) -> AsyncIterator[Load]:
-    """A load that was not started yet. What is still under way at the end is abandoned."""
-    chance = Random(seed)  # noqa: S311  (a drill that can be repeated, not a secret)
+    """A load that was not started yet. What is still under way at the end is abandoned.
+
+    `retry`: how clients repeat calls; None: as ordinary ones do.
+    """
     # Not by the seed: users of an earlier run with it would bring what that run sent.
-    run = uuid4().hex[:12]
-    world = World(Journal(), chance, clock, f"drill-{run}")
+    name = f"drill-{uuid4().hex[:12]}"
+    world = World(Journal(), Random(seed), clock, name)  # noqa: S311  (to be repeated, not a secret)
+    zones = range(max(_FEWEST_CONNECTIONS, len(platform.endpoint.public)))
     async with contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(client) for client in clients_of(platform)]
-        people = [_person(f"drill-{run}-{number}", clients, number, world) for number in range(traffic.users)]
+        clients = [await stack.enter_async_context(client_from(platform, zone, retry)) for zone in zones]
+        people = [_person(f"{name}-{number}", clients, number, world) for number in range(traffic.users)]
         working = Load(people, traffic, world)
         try:
             yield working
@@ -129,18 +147,13 @@ async def load(
             await working.abandon()
 
 
-def clients_of(platform: Platform) -> list[Reverie]:
-    """A connection from each zone; at least two."""
-    number = max(_FEWEST_CONNECTIONS, len(platform.endpoint.public))
-    return [client_from(platform, zone) for zone in range(number)]
-
-
-def client_from(platform: Platform, zone: int) -> Reverie:
+def client_from(platform: Platform, zone: int, retry: RetryPolicy | None = None) -> Reverie:
     """A connection with the edges in the order of one zone, by its place; it may act for any user."""
     endpoint = platform.endpoint
     first = zone % len(endpoint.public)
     edges = (*endpoint.public[first:], *endpoint.public[:first])
-    return reverie_client.connect(edges, ca=endpoint.ca, token=platform.token(scopes=(identity.ANY_USER,)))
+    token = platform.token(scopes=(identity.ANY_USER,))
+    return reverie_client.connect(edges, ca=endpoint.ca, token=token, retry=retry)
 
 
 def _person(name: str, clients: Sequence[Reverie], number: int, world: World) -> Person:

@@ -85,7 +85,7 @@ def figures(calls: Iterable[Call], window: Window) -> Figures:
         longest_error_gap_seconds=longest_gap((call.ended for call in fine), window),
         write_outage_seconds=longest_gap((call.ended for call in fine if call.writes), window),
         latency_ms=latency(fine),
-        errors=_counted(call.error for call in failed),
+        errors=counted(call.error for call in failed),
     )
 
 
@@ -130,7 +130,8 @@ def back_at(answers: Sequence[float], healthy_at: float, rate_before: float, now
     return None
 
 
-def _counted(errors: Iterable[str]) -> dict[str, int]:
+def counted(errors: Iterable[str]) -> dict[str, int]:
+    """How often each is there."""
     found: dict[str, int] = {}
     for error in errors:
         found[error] = found.get(error, 0) + 1

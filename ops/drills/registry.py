@@ -17,6 +17,7 @@ NAMES = (
     "freeze-service",
     "kill-zone",
     "restart-everything",
+    "overload",
     "import-interrupted",
 )
 

@@ -1,0 +1,108 @@
+"""More calls than the platform can answer, by clients who do not wait for each other."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+from ops.drills import crowd, measure
+from ops.drills.crowd import Arrive, Crowd, Saturate
+from ops.drills.faults import Account, Fault
+from ops.drills.measure import Call
+from ops.drills.scene import Scene
+from services.runtime.clock import MonotonicClock, monotonic
+
+SLOWER = "accepted_p95_vs_usual"
+TIMES = 3
+"""So many times the calls that it can answer."""
+_PROCESSES = 2
+_USERS = 8
+_CALLERS = 16
+"""In each process, to find out how much it can answer."""
+_MEASURED = 3.0
+_USUAL = 5.0
+_FLOOD = 8.0
+_REFUSED = "Overloaded"
+_SEEDS = 1_000_000
+
+
+class Overload(Fault):
+    """Finds the capacity, then a usual p95 at a third of it, then asks for three times of it."""
+
+    def __init__(self, scene: Scene, clock: MonotonicClock = monotonic) -> None:
+        self.victims = ()
+        self._scene = scene
+        self._clock = clock
+        self._seed = scene.chance.randrange(_SEEDS)
+        self._stack = AsyncExitStack()
+        self._crowd: Crowd | None = None
+        self._capacity = 0.0
+        self._usual: Sequence[Call] = ()
+        self._flood: Sequence[Call] = ()
+
+    async def strike(self) -> None:
+        """All three."""
+        self._crowd = await self._stack.enter_async_context(
+            crowd.gathered(self._scene.platform, _PROCESSES, _USERS, self._seed)
+        )
+        self._scene.say("finding out how many calls it answers")
+        saturated = await self._crowd.does(Saturate(_CALLERS, _MEASURED))
+        self._capacity = sum(call.ok for call in saturated) / _MEASURED
+        self._scene.say(f"it answers {self._capacity:,.0f} calls/s; a third of them for {_USUAL:g} s")
+        self._usual = await self._crowd.does(Arrive(self._capacity / TIMES, _USUAL))
+        self._scene.say(f"{TIMES * self._capacity:,.0f} calls/s for {_FLOOD:g} s")
+        self.fell_at = self._clock()
+        self._flood = await self._crowd.does(Arrive(TIMES * self._capacity, _FLOOD))
+        self.recovers_from = max(call.arrived for call in self._flood)
+
+    def is_over(self) -> bool:
+        """Once it has ended."""
+        return bool(self._flood)
+
+    def proof(self) -> Mapping[str, Any]:
+        """How much was asked for, and what became of it."""
+        refused = sum(call.error.startswith(_REFUSED) for call in self._flood)
+        return {
+            "capacity_calls_per_second": round(self._capacity),
+            "offered_calls_per_second": round(self._offered),
+            "offered": len(self._flood),
+            "accepted": sum(call.ok for call in self._flood),
+            "refused": refused,
+            "ended_otherwise": measure.counted(
+                call.error for call in self._flood if call.error and not call.error.startswith(_REFUSED)
+            ),
+            "usual_p95_ms": self._p95(self._usual),
+            "accepted_p95_ms": self._p95(self._flood),
+            "done": [
+                f"{round(self._offered, -2):,.0f} calls/s where {round(self._capacity, -1):,.0f} are answered"
+            ],
+        }
+
+    def took_place(self) -> bool:
+        """Whether as much was asked for as was meant, and some of it refused."""
+        return self._offered > 0.9 * TIMES * self._capacity and any(not call.ok for call in self._flood)
+
+    async def reckoning(self) -> Account:
+        """What the crowd was promised, and whether it holds."""
+        assert self._crowd is not None
+        try:
+            acknowledged, findings = await self._crowd.reckoning()
+        except RuntimeError as error:
+            return Account(obstacle=str(error))
+        usual, accepted = self._p95(self._usual), self._p95(self._flood)
+        ratios = {SLOWER: round(accepted / usual, 3)} if usual and accepted else {}
+        return Account(acknowledged, findings, ratios)
+
+    async def leave(self) -> None:
+        """Sends the crowd home."""
+        await self._stack.aclose()
+
+    @property
+    def _offered(self) -> float:
+        """Calls a second that began."""
+        return len(self._flood) / _FLOOD
+
+    @staticmethod
+    def _p95(calls: Sequence[Call]) -> float | None:
+        """Of those that were accepted, in milliseconds; None if none was."""
+        took = sorted((call.ended - call.arrived) * 1000 for call in calls if call.ok)
+        return round(measure.percentile(took, 0.95), 3) if took else None
