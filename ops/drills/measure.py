@@ -61,7 +61,7 @@ class Figures:
     latency_ms: Latency | None
     """None: nothing was answered OK."""
     errors: dict[str, int]
-    """How many calls failed, by what with."""
+    """How many calls failed, by kind and what with."""
 
     def as_fields(self) -> dict[str, Any]:
         """As fields of a record."""
@@ -85,7 +85,7 @@ def figures(calls: Iterable[Call], window: Window) -> Figures:
         longest_error_gap_seconds=longest_gap((call.ended for call in fine), window),
         write_outage_seconds=longest_gap((call.ended for call in fine if call.writes), window),
         latency_ms=latency(fine),
-        errors=counted(call.error for call in failed),
+        errors=counted(f"{call.kind}: {call.error}" for call in failed),
     )
 
 

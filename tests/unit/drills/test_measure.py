@@ -36,7 +36,7 @@ def test_failed_calls_count_and_fill_no_gap() -> None:
     found = figures(calls, Window(0.5, 7))
     assert (found.calls, found.acknowledged, found.failed_calls) == (5, 3, 2)
     assert (found.error_share, found.longest_error_gap_seconds) == (0.4, 4)
-    assert found.errors == {"Unavailable STORE_DOWN": 2}
+    assert found.errors == {"create: Unavailable STORE_DOWN": 2}
 
 
 def test_reads_go_on_while_writes_do_not() -> None:
