@@ -157,7 +157,7 @@ class Caller:
         self._credentials = credentials
         self._policy = policy
         self._environment = environment
-        self._allowance = Allowance(policy)
+        self._allowance = Allowance(policy, environment.monotonic())
         self._looks: set[asyncio.Future[None]] = set()
         self.sessions = Sessions()
 
@@ -249,11 +249,15 @@ class Caller:
         untried = len(self._edges) - len(call.tried)
         failure = Failure(error, call.attempt, call.method.repeatable, untried, self._left(call))
         pause = pause_before_repeat(failure, self._policy, self._environment.chance())
-        if pause is None or (isinstance(error, Overloaded) and not self._allowance.take()):
+        if pause is None:
             raise error from call.last_error
-        call.last_error = error
         if pause:
             await self._environment.sleep(pause)
+        while isinstance(error, Overloaded) and not self._allowance.take(self._environment.monotonic()):
+            if pause >= self._left(call):
+                raise error from call.last_error
+            await self._environment.sleep(pause)
+        call.last_error = error
 
     def _choose_edge(self) -> int:
         """The edge to call now. One that failed is looked at meanwhile, when it is time."""

@@ -21,9 +21,9 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_reconnect_backoff_ms", 1000),
     # An edge that is frozen or cut off is given up within a second, and the calls it had are made again at
     # another. The time-out of keepalive alone does not do it: an unanswered ping has a minute of its own.
-    ("grpc.keepalive_time_ms", 400),
-    ("grpc.keepalive_timeout_ms", 600),
-    ("grpc.http2.ping_timeout_ms", 600),
+    ("grpc.keepalive_time_ms", 300),
+    ("grpc.keepalive_timeout_ms", 500),
+    ("grpc.http2.ping_timeout_ms", 500),
     ("grpc.http2.max_pings_without_data", 0),
     # Repeating is decided in one place.
     ("grpc.enable_retries", 0),

@@ -11,6 +11,9 @@ PASSING = (Overloaded, Unavailable)
 _REFUSED = (Overloaded, Draining)
 """Answers that say: nothing was begun. Any call may be repeated after them."""
 
+_REPEATS_PER_SECOND = 10.0
+"""Repeats for overload that are always allowed: who makes few calls shall not wait for more of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -23,9 +26,9 @@ class RetryPolicy:
     attempts: int | None = None
     """How often at most, with the first; None: as often as the deadline lets."""
     overload_share: float = 0.2
-    """Calls that may be repeated because too much is under way, as a share of all that are made..."""
+    """Repeats because too much is under way are at most this share of all calls, and ten a second besides,"""
     overload_burst: int = 50
-    """... and so many at once, after a time without any."""
+    """and so many at once, after a time without any."""
 
 
 NO_RETRY = RetryPolicy(attempts=1)
@@ -33,19 +36,25 @@ NO_RETRY = RetryPolicy(attempts=1)
 
 
 class Allowance:
-    """Bounds what repeats add to an overload, which they might keep up: after that it is the caller's."""
+    """Bounds what repeats add to an overload, which they might keep up. Those that are too many wait.
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    Times are seconds of a monotonic clock.
+    """
+
+    def __init__(self, policy: RetryPolicy, now: float) -> None:
         self._share = policy.overload_share
         self._most = float(policy.overload_burst)
         self._left = self._most
+        self._since = now
 
     def made(self) -> None:
         """A call is made for the first time."""
         self._left = min(self._most, self._left + self._share)
 
-    def take(self) -> bool:
-        """Whether one may be repeated."""
+    def take(self, now: float) -> bool:
+        """Whether one may be repeated now."""
+        self._left = min(self._most, self._left + (now - self._since) * _REPEATS_PER_SECOND)
+        self._since = now
         if self._left < 1.0:
             return False
         self._left -= 1.0

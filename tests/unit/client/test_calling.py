@@ -65,6 +65,8 @@ class World:
     now: float = 0.0
     sleeps: list[float] = field(default_factory=list)
     sent: list[tuple[int, float, dict[str, str]]] = field(default_factory=list)
+    together: int = 1
+    """How many callers sleep at the same time."""
     well: bool = True
     """What looks at edges find."""
     looks: list[int] = field(default_factory=list)
@@ -74,7 +76,8 @@ class World:
 
     async def sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
-        self.now += seconds
+        self.now += seconds / self.together
+        await asyncio.sleep(0)
 
     def caller(self, edges: int = 1, token: TokenSource = None) -> Caller:
         environment = Environment(lambda: self.now, lambda: 1e9 + self.now, self.sleep, lambda: 0.0)
@@ -165,13 +168,14 @@ async def test_an_edge_that_failed_is_called_again_once_it_was_seen_to_be_well()
 
 
 async def test_repeats_add_little_to_an_overload() -> None:
-    """What is refused is tried again while that is rare; when all is refused, callers are told."""
+    """What is refused is tried again while that is rare; when all is refused, callers wait and are told."""
     world = World([refused(service_errors.Overloaded(retry_delay=timedelta(milliseconds=100)))])
-    caller = world.caller()
-    for _ in range(500):
-        with pytest.raises(errors.Overloaded):
-            await get(caller, within=timedelta(seconds=1))
-    assert len(world.sent) <= 500 + 50 + 0.2 * 500
+    caller, world.together = world.caller(), 500
+    calls = [get(caller, within=timedelta(seconds=1)) for _ in range(world.together)]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(outcome, errors.Overloaded) for outcome in outcomes)
+    assert 0.9 < world.now < 2.0
+    assert 500 + 50 <= len(world.sent) <= 500 + 50 + 0.2 * 500 + 10 * world.now
 
 
 async def test_the_delay_that_an_overloaded_service_asks_for_is_kept() -> None:

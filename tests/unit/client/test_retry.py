@@ -91,13 +91,20 @@ def test_the_number_of_attempts_can_be_bounded() -> None:
 
 
 def test_few_repeats_are_allowed_at_once_and_a_share_of_the_calls_after_that() -> None:
-    allowance = Allowance(RetryPolicy(overload_share=0.25, overload_burst=2))
-    assert [allowance.take() for _ in range(3)] == [True, True, False]
+    allowance = Allowance(RetryPolicy(overload_share=0.25, overload_burst=2), 100.0)
+    assert [allowance.take(100.0) for _ in range(3)] == [True, True, False]
     taken = 0
     for _ in range(100):
         allowance.made()
-        taken += allowance.take()
+        taken += allowance.take(100.0)
     assert taken == 25
     for _ in range(100):
         allowance.made()
-    assert [allowance.take() for _ in range(3)] == [True, True, False]
+    assert [allowance.take(100.0) for _ in range(3)] == [True, True, False]
+
+
+def test_who_makes_no_other_calls_may_repeat_his_one_ten_times_a_second() -> None:
+    allowance = Allowance(RetryPolicy(overload_burst=1), 0.0)
+    assert [allowance.take(now) for now in (0.0, 0.0625, 0.125, 0.1875, 0.25)] == [
+        *(True, False, True, False, True)
+    ]
