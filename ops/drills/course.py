@@ -9,7 +9,7 @@ from typing import Any
 
 from ops.drills import checker, measure
 from ops.drills.checker import Damage, Finding
-from ops.drills.drill import FaultDrill, Pace
+from ops.drills.drill import CannotRunError, FaultDrill, Pace
 from ops.drills.faults import Account, Fault
 from ops.drills.hypothesis import Hypothesis
 from ops.drills.load import Load, load
@@ -44,6 +44,8 @@ class Moments:
     healthy: float | None = None
     recovered: float | None = None
     ended: float = 0.0
+    stuck: str = ""
+    """What the fault itself did not get done."""
     troubles: list[str] = field(default_factory=list)
     """What was still not well when the recovery was given up."""
 
@@ -113,9 +115,11 @@ class Course:
         """Begins the load, and lets it run evenly for a while."""
         self.scene.say(f"{self.drill.traffic.rate:g} calls/s")
         working.start()
-        enough = _WARM * self.drill.traffic.rate
+        enough, deadline = _WARM * self.drill.traffic.rate, self.clock() + self.pace.give_up.total_seconds()
         while len(working.answers) < enough:
             working.check()
+            if self.clock() > deadline:
+                raise CannotRunError("the load is hardly answered, and nothing is broken yet")
             await asyncio.sleep(_PAUSE)
         self.moments.begun = self.clock()
         await self._quiet(working, self.pace.before)
@@ -130,10 +134,14 @@ class Course:
 
     async def _strike(self, fault: Fault) -> None:
         self.moments.struck = self.clock()
-        await fault.strike()
         held = self.moments.struck + self.drill.holds.total_seconds()
-        await asyncio.sleep(max(0.0, held - self.clock()))
-        await fault.mend()
+        try:
+            await fault.strike()
+            await asyncio.sleep(max(0.0, held - self.clock()))
+            await fault.mend()
+        except (TimeoutError, ReverieError) as error:
+            self.moments.stuck = str(error)
+            self.scene.say(f"stuck: {error}")
 
     async def _recover(self, fault: Fault, working: Load) -> None:
         """Waits until all is healthy and the load back at its rate, or gives that up."""
@@ -208,6 +216,8 @@ class Course:
         """What the figures alone don't say."""
         if not fault.took_place():
             yield "nothing shows that the fault took place"
+        if self.moments.stuck:
+            yield self.moments.stuck
         if self.moments.recovered is None:
             for trouble in self.moments.troubles[:_SHOWN]:
                 yield f"still not well: {trouble}"

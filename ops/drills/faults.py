@@ -81,11 +81,15 @@ class Killed(Fault):
 
     def is_over(self) -> bool:
         """Whether each was started again, as another process, and is ready."""
-        return all(self._restarted(name) and self._scene.is_ready(name) for name in self.victims)
+        return bool(self._before) and all(
+            self._restarted(name) and self._scene.is_ready(name) for name in self.victims
+        )
 
     def proof(self) -> Mapping[str, Any]:
         """Each process before and after, and how the one before ended."""
         now = self._scene.known()
+        if not self._before:
+            return {"killed": []}
         return {
             "killed": [
                 {
@@ -102,7 +106,7 @@ class Killed(Fault):
     def took_place(self) -> bool:
         """Whether each ended by that signal and is another process now."""
         known = self._scene.known()
-        return all(
+        return bool(self._before) and all(
             "SIGKILL" in known[name].reason and _pid(known[name]) != _pid(self._before[name])
             for name in self.victims
         )

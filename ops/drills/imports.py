@@ -10,18 +10,19 @@ from typing import Any
 from uuid import uuid4
 
 from ops.drills import checker, database
-from ops.drills.checker import Seen
+from ops.drills.checker import Finding, Seen
 from ops.drills.faults import Account, Fault, Killed
 from ops.drills.journal import Journal, Kind, Operation, Outcome, digest_of, mark_of
 from ops.drills.load import client_from
 from ops.drills.people import outcome_of
 from ops.drills.readback import WITHIN, seen_by
 from ops.drills.scene import EDGE, Scene
-from reverie_client import Ids, NewMemory, Reverie, ReverieError, Source, User
+from reverie_client import Ids, NewMemory, ReverieError, Source, User
 from reverie_client.content import to_message
 from services.runtime.clock import MonotonicClock, monotonic
 
 RATE = "rate_vs_undisturbed"
+IMPORTED = "imported_share"
 _BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
 _APART = timedelta(minutes=1)
 Interruptions = Mapping[int, Callable[[], Awaitable[None]]]
@@ -54,8 +55,8 @@ class Import:
 
     @property
     def rate(self) -> float:
-        """Memories a second."""
-        return len(self.work) / self.seconds
+        """Memories a second; 0 if it did not come to its end."""
+        return len(self.work) / self.seconds if self.seconds else 0.0
 
     @property
     def acknowledged(self) -> int:
@@ -78,7 +79,7 @@ class Import:
 
     async def read_back(self) -> list[Seen]:
         """Everything that is there, in several stretches of time at once."""
-        step = -(-len(self.work) // _PARTS)
+        step = max(1, -(-len(self.work) // _PARTS))
         found = await asyncio.gather(*(self._stretch(at, at + step) for at in range(0, len(self.work), step)))
         return [seen for stretch in found for seen in stretch]
 
@@ -104,26 +105,26 @@ class Interrupted(Fault):
         first, second = (scene.zones[(self._zone + step) % len(scene.zones)] for step in (0, 1))
         self.victims = (f"{EDGE}-{first}-0", f"ingest-{second}-0", f"storage-{second}-0")
         self._kills = [Killed(scene, [name]) for name in self.victims]
-        self._reverie: Reverie | None = None
-        self._imports: list[Import] = []
+        self._reverie = client_from(scene.platform, self._zone)
+        self._calm = self._disturbed = Import(self._reverie.user("nobody"), Journal(), ())
 
     async def strike(self) -> None:
         """Both imports, from the first memory to the last."""
-        self._reverie = client_from(self._scene.platform, self._zone)
-        calm = await self._import(self._undisturbed, {})
+        self._calm = await self._prepared(self._undisturbed)
+        await self._calm.run(self._clock, {})
         quarters = [self._size * quarter // 4 for quarter in (1, 2, 3)]
         kills = [functools.partial(self._kill, kill) for kill in self._kills]
-        disturbed = await self._import(self._size, dict(zip(quarters, kills, strict=True)))
-        self._scene.say(f"{calm.rate:,.0f} memories/s undisturbed, {disturbed.rate:,.0f} interrupted")
+        self._disturbed = await self._prepared(self._size)
+        await self._disturbed.run(self._clock, dict(zip(quarters, kills, strict=True)))
+        self._scene.say(
+            f"{self._calm.rate:,.0f} memories/s undisturbed, {self._disturbed.rate:,.0f} interrupted"
+        )
 
-    async def _import(self, size: int, interruptions: Interruptions) -> Import:
-        assert self._reverie is not None
-        self._scene.say(f"importing {size:,} memories{' undisturbed' if not interruptions else ''}")
-        user = self._reverie.user(f"import-{uuid4().hex[:12]}")
-        one = await asyncio.to_thread(Import.prepared, user, size)
-        self._imports.append(one)
-        await one.run(self._clock, interruptions)
-        return one
+    async def _prepared(self, size: int) -> Import:
+        self._scene.say(f"importing {size:,} memories")
+        return await asyncio.to_thread(
+            Import.prepared, self._reverie.user(f"import-{uuid4().hex[:12]}"), size
+        )
 
     async def _kill(self, kill: Killed) -> None:
         self.fell_at = self.fell_at or self._clock()
@@ -134,39 +135,37 @@ class Interrupted(Fault):
         return all(kill.is_over() for kill in self._kills)
 
     def proof(self) -> Mapping[str, Any]:
-        """Who died when, and how fast both imports were."""
-        calm, disturbed = self._imports
+        """Who died, and how fast both imports were."""
         return {
             "killed": [each for kill in self._kills for each in kill.proof()["killed"]],
-            "imported": disturbed.acknowledged,
-            "memories_per_second": round(disturbed.rate),
-            "undisturbed_memories_per_second": round(calm.rate),
+            "imported": self._disturbed.acknowledged,
+            "memories_per_second": round(self._disturbed.rate),
+            "undisturbed_memories_per_second": round(self._calm.rate),
         }
 
     def took_place(self) -> bool:
-        """Whether each victim died by a signal, and all was handed over."""
-        return len(self._imports) == len(("undisturbed", "interrupted")) and all(
-            kill.took_place() for kill in self._kills
-        )
+        """Whether each victim died by a signal in the middle of it."""
+        return all(kill.took_place() for kill in self._kills)
 
     async def reckoning(self) -> Account:
         """Compares what is there with what was acknowledged."""
-        calm, disturbed = self._imports
-        findings = []
+        findings: list[Finding] = []
         try:
-            for one in self._imports:
+            for one in (self._calm, self._disturbed):
                 self._scene.say(f"reading back {len(one.work):,} memories")
                 findings += checker.check(one.journal, await one.read_back())
         except ReverieError as error:
             return Account(obstacle=f"an import can't be read back: {error.code.name} {error}")
-        acknowledged = sum(one.acknowledged for one in self._imports)
-        return Account(acknowledged, findings, {RATE: round(disturbed.rate / calm.rate, 3)})
+        acknowledged = self._calm.acknowledged + self._disturbed.acknowledged
+        ratios = {IMPORTED: self._disturbed.acknowledged / self._size}
+        if self._calm.rate:
+            ratios[RATE] = round(self._disturbed.rate / self._calm.rate, 3)
+        return Account(acknowledged, findings, ratios)
 
     async def leave(self) -> None:
         """Takes it out of the database: the next drill is not to wait for its analysis."""
-        if self._reverie is not None:
-            await self._reverie.close()
-        users = [one.user.user_id for one in self._imports]
+        await self._reverie.close()
+        users = [one.user.user_id for one in (self._calm, self._disturbed) if one.work]
         await database.forget(self._scene.platform, users)
 
 

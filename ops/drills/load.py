@@ -53,6 +53,7 @@ class Load:
         self._traffic = traffic
         self._chance = world.chance
         self._clock = world.clock
+        self._sleep = world.sleep
         self._numbers = count()
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -102,7 +103,7 @@ class Load:
 
     async def _stopped_by(self, moment: float) -> bool:
         """Sleeps until then, and lets others go on even where that is past."""
-        await asyncio.sleep(max(0.0, moment - self._clock()))
+        await self._sleep(max(0.0, moment - self._clock()))
         return self._stopping.is_set()
 
     async def _call(self, due: float) -> None:

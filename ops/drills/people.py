@@ -1,5 +1,6 @@
 """The users of a load: what each has, does next, and was promised."""
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ class World:
     clock: MonotonicClock
     conversation: str
     """The mark of this drill: the source of every memory that it makes."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ids: Ids = field(default_factory=Ids)
 
 

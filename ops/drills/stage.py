@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -37,32 +38,50 @@ class Options:
 
 
 async def run(drills: Sequence[Drill], options: Options) -> AsyncGenerator[Record, None]:
-    """The records, as they come: every drill of a form once a round, on one platform.
+    """The records, as they come: every drill of a form once a round, on one platform while that is well.
 
     CannotRunError if a drill can't take place.
     """
     for zones, chosen in _by_form(drills, options.zones):
-        async with _platform(options, zones) as platform:
-            for number in range(options.times):
-                for drill in chosen:
-                    say(f"{drill.name}, round {number + 1} of {options.times}")
-                    yield await take_place(drill, platform, options, options.seed + number)
+        turns = deque((number, drill) for number in range(options.times) for drill in chosen)
+        while turns:
+            async with _platform(options, zones) as platform:
+                yield await _turn(turns.popleft(), platform, options)
+                while turns and await _is_fit(platform, options):
+                    yield await _turn(turns.popleft(), platform, options)
 
 
 async def take_place(drill: Drill, platform: Platform, options: Options, seed: int) -> Record:
     """Runs one drill on a platform, once that is healthy. CannotRunError if it can't take place."""
     scene = Scene(platform, chance_of(seed, drill.name), say)
+    if len(scene.zones) not in drill.hypothesis.then:
+        raise CannotRunError(f"{drill.name} is not for {len(scene.zones)} zones: see `reverie drill --list`")
     try:
         await platform.wait_healthy(_HEALTHY_WITHIN)
-        if len(scene.zones) not in drill.hypothesis.then:
-            raise CannotRunError(
-                f"{drill.name} is not for {len(scene.zones)} zones: see `reverie drill --list`"
-            )
-        return await drill.run(scene, options.pace, seed, options.sabotage)
     except TimeoutError as error:
         raise CannotRunError(f"the platform is {error}") from error
+    try:
+        return await drill.run(scene, options.pace, seed, options.sabotage)
     except NothingToDamageError as error:
         raise CannotRunError(f"nothing to sabotage: {error}") from error
+
+
+async def _turn(turn: tuple[int, Drill], platform: Platform, options: Options) -> Record:
+    number, drill = turn
+    say(f"{drill.name}, round {number + 1} of {options.times}")
+    return await take_place(drill, platform, options, options.seed + number)
+
+
+async def _is_fit(platform: Platform, options: Options) -> bool:
+    """Whether the next drill may use it too: what one drill has ruined is not to spoil the others."""
+    if options.running:
+        return True
+    try:
+        await platform.wait_healthy(_HEALTHY_WITHIN)
+    except TimeoutError as error:
+        say(f"the platform is {error}: the next drill gets another")
+        return False
+    return True
 
 
 def _by_form(drills: Sequence[Drill], zones: int | None) -> Iterator[tuple[int, list[Drill]]]:

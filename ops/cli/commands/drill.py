@@ -72,30 +72,32 @@ def drill(
         running=running,
         home=home,
     )
-    records = _run(chosen, options, output)
-    if docs is not None:
-        from ops.drills import report
-
-        typer.echo(f"wrote {report.publish(records, docs)}", err=True)
+    records = _run(chosen, options, output, docs)
     if any(record.broken for record in records):
         raise typer.Exit(FAILED)
 
 
-def _run(drills: "Sequence[Drill]", options: "Options", output: Output) -> "list[Record]":
-    """Runs them; each record is printed as it comes, or all as a table at the end."""
+def _run(drills: "Sequence[Drill]", options: "Options", output: Output, docs: Path | None) -> "list[Record]":
+    """Runs them; each record is printed as it comes, or all as a table at the end, and kept in the docs."""
     import asyncio
 
     from ops.drills.drill import CannotRunError
     from ops.local.operate import StartError
 
     records: list[Record] = []
+    reason = ""
     try:
         asyncio.run(_collect(drills, options, output, records))
-    except (CannotRunError, StartError) as reason:
-        raise CommandError(str(reason), code=COULD_NOT_RUN) from None
-    finally:
-        if output is Output.TABLE:
-            _print(records)
+    except (CannotRunError, StartError) as error:
+        reason = str(error)
+    if output is Output.TABLE:
+        _print(records)
+    if docs is not None and records:
+        from ops.drills import report
+
+        typer.echo(f"wrote {report.publish(records, docs)}", err=True)
+    if reason:
+        raise CommandError(reason, code=COULD_NOT_RUN)
     return records
 
 

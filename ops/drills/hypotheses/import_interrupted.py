@@ -2,7 +2,7 @@
 
 from ops.drills.drill import FaultDrill
 from ops.drills.hypothesis import Limit, recovered_within
-from ops.drills.imports import RATE, Interrupted
+from ops.drills.imports import IMPORTED, RATE, Interrupted
 from ops.drills.load import Traffic
 
 _SIZE = 100_000
@@ -15,6 +15,7 @@ DRILL = FaultDrill(
     fault=lambda scene: Interrupted(scene, _SIZE, _UNDISTURBED),
     then={
         3: (
+            Limit(IMPORTED, "every memory is acknowledged", at_least=1),
             Limit(RATE, f"the import is at least {_LEAST:g} times as fast as undisturbed", at_least=_LEAST),
             recovered_within(120),
         )
