@@ -9,7 +9,7 @@ from typing import Any
 
 from ops.drills import checker, measure
 from ops.drills.checker import Damage, Finding
-from ops.drills.drill import CannotRunError, FaultDrill, Pace
+from ops.drills.drill import CannotRunError, Drill, Pace
 from ops.drills.faults import Account, Fault
 from ops.drills.hypothesis import Hypothesis
 from ops.drills.load import Load, load
@@ -83,7 +83,7 @@ def judged(record: Record, hypothesis: Hypothesis, broken: Iterable[str] = ()) -
 class Course:
     """One run of a drill with a fault."""
 
-    drill: FaultDrill
+    drill: Drill
     scene: Scene
     pace: Pace
     seed: int

@@ -4,17 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
-from typing import Protocol
 
 from ops.drills.faults import MakeFault
 from ops.drills.hypothesis import Hypothesis, Limit
 from ops.drills.load import Traffic
-from ops.drills.record import Record
-from ops.drills.sabotage import Sabotage
-from ops.drills.scene import Scene
 
 HEALTHY = "a healthy platform"
-_ALWAYS_WITHIN = timedelta(seconds=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +20,7 @@ class Pace:
     """From when the load runs evenly to the injection."""
     after: timedelta = timedelta(seconds=5)
     """From the recovery to the end of the load."""
-    give_up: timedelta = _ALWAYS_WITHIN
+    give_up: timedelta = timedelta(seconds=90)
     """How long a recovery is waited for, after the fault was mended."""
 
 
@@ -33,24 +28,9 @@ class CannotRunError(Exception):
     """Raised when a drill can't take place; says why, and what to do."""
 
 
-class Drill(Protocol):
-    """One drill."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-
-    @property
-    def hypothesis(self) -> Hypothesis:
-        """What it shows."""
-
-    async def run(self, scene: Scene, pace: Pace, seed: int, sabotage: Sabotage | None) -> Record:
-        """Takes place on a healthy platform. CannotRunError."""
-
-
 @dataclass(frozen=True, slots=True)
-class FaultDrill:
-    """A fault under an even load."""
+class Drill:
+    """A fault under an even load, and what must hold all the same."""
 
     name: str
     when: str
@@ -67,12 +47,6 @@ class FaultDrill:
         """What it shows."""
         given = f"{HEALTHY} under {self.traffic.rate:g} calls/s"
         return Hypothesis(given, self.when, self.then)
-
-    async def run(self, scene: Scene, pace: Pace, seed: int, sabotage: Sabotage | None) -> Record:
-        """Takes place on a healthy platform."""
-        from ops.drills.course import Course
-
-        return await Course(self, scene, pace, seed, sabotage).run()
 
 
 def chance_of(seed: int, name: str) -> Random:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from ops.drills.course import Course
 from ops.drills.drill import CannotRunError, Drill, Pace, chance_of
 from ops.drills.record import Record
 from ops.drills.sabotage import NothingToDamageError, Sabotage
@@ -61,7 +62,7 @@ async def take_place(drill: Drill, platform: Platform, options: Options, seed: i
     except TimeoutError as error:
         raise CannotRunError(f"the platform is {error}") from error
     try:
-        return await drill.run(scene, options.pace, seed, options.sabotage)
+        return await Course(drill, scene, options.pace, seed, options.sabotage).run()
     except NothingToDamageError as error:
         raise CannotRunError(f"nothing to sabotage: {error}") from error
 

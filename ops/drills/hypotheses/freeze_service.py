@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 
-from ops.drills.drill import FaultDrill
+from ops.drills.drill import Drill
 from ops.drills.faults import Frozen
 from ops.drills.hypothesis import a_gap_of_at_most, no_call_fails, recovered_within
 
 _FOR = timedelta(seconds=6)
 
-DRILL = FaultDrill(
+DRILL = Drill(
     name="freeze-service",
     when=f"one process of ingest, query or storage is frozen for {_FOR.seconds} s",
     fault=lambda scene: Frozen(scene, [scene.one_of(scene.of("ingest", "query", "storage"))]),

@@ -1,6 +1,6 @@
 """What an import goes through dies in the middle of it. It goes on elsewhere, nearly as fast."""
 
-from ops.drills.drill import FaultDrill
+from ops.drills.drill import Drill
 from ops.drills.hypothesis import Limit, recovered_within
 from ops.drills.imports import IMPORTED, RATE, Interrupted
 from ops.drills.load import Traffic
@@ -9,7 +9,7 @@ _SIZE = 100_000
 _UNDISTURBED = 50_000
 _LEAST = 0.7
 
-DRILL = FaultDrill(
+DRILL = Drill(
     name="import-interrupted",
     when=f"an edge, an ingest and a storage are killed in the middle of an import of {_SIZE:,} memories",
     fault=lambda scene: Interrupted(scene, _SIZE, _UNDISTURBED),

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from ops.drills.drill import FaultDrill
+from ops.drills.drill import Drill
 from ops.drills.faults import Fault, ZoneKilled
 from ops.drills.hypothesis import a_gap_of_at_most, recovered_within
 from ops.drills.scene import Scene
@@ -15,7 +15,7 @@ def _any_but_the_databases(scene: Scene) -> Fault:
     return ZoneKilled(scene, scene.one_of([zone for zone in scene.zones if zone != ZONE]))
 
 
-DRILL = FaultDrill(
+DRILL = Drill(
     name="kill-zone",
     when=f"every process of a zone is killed and stays down for {_FOR.seconds} s",
     fault=_any_but_the_databases,

@@ -1,6 +1,6 @@
 """Far more is asked than can be answered. What is taken in is answered as usual, the rest refused at once."""
 
-from ops.drills.drill import FaultDrill
+from ops.drills.drill import Drill
 from ops.drills.hypothesis import Limit, recovered_within
 from ops.drills.load import Traffic
 from ops.drills.overload import SLOWER, TIMES, Overload
@@ -13,7 +13,7 @@ _LIMITS = (
     recovered_within(5, "of its end"),
 )
 
-DRILL = FaultDrill(
+DRILL = Drill(
     name="overload",
     when=f"{TIMES} times as many calls arrive as can be answered, by clients who repeat nothing",
     fault=Overload,

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from ops.drills.drill import FaultDrill
+from ops.drills.drill import Drill
 from ops.drills.faults import Fault, Restarted
 from ops.drills.hypothesis import a_gap_of_at_most, no_call_fails, recovered_within
 from ops.drills.scene import Scene
@@ -14,7 +14,7 @@ def _every_process(scene: Scene) -> Fault:
     return Restarted(scene, sorted(scene.platform.processes()), _EACH_WITHIN)
 
 
-DRILL = FaultDrill(
+DRILL = Drill(
     name="restart-everything",
     when="every process is stopped and started again, one after the other",
     fault=_every_process,

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from ops.drills import registry, stage
-from ops.drills.drill import FaultDrill, Pace
+from ops.drills.drill import Drill, Pace
 from ops.drills.faults import Killed
 from ops.drills.hypothesis import recovered_within
 from ops.drills.load import Traffic
@@ -16,7 +16,7 @@ from ops.local.plan import instance_id, proxy_of
 from ops.local.platform import Platform
 
 SHORT = Pace(before=timedelta(seconds=0.5), after=timedelta(seconds=0.5))
-SMALL = FaultDrill(
+SMALL = Drill(
     name="small",
     when="a proxy that nobody calls is killed",
     fault=lambda scene: Killed(scene, [proxy_of(instance_id("analyse"))]),
@@ -27,14 +27,13 @@ DAMAGES = ("lost", "twice", "wrong", "resurrected", "stale_reads")
 FOUND = dict(zip(Sabotage, ("lost", "twice", "wrong", "resurrected", "stale_reads"), strict=True))
 
 
-async def held(drill: FaultDrill, platform: Platform, pace: Pace, sabotage: Sabotage | None = None) -> Record:
+async def held(drill: Drill, platform: Platform, pace: Pace, sabotage: Sabotage | None = None) -> Record:
     options = stage.Options(seed=1, pace=pace, sabotage=sabotage)
     return await stage.take_place(drill, platform, options, options.seed)
 
 
 async def test_a_service_that_is_killed_under_load_loses_nothing(platform: Platform) -> None:
     drill = registry.drill("kill-service")
-    assert isinstance(drill, FaultDrill)
     record = await held(drill, platform, Pace())
     assert record.broken == ()
     assert record.verdict is Verdict.PASS
