@@ -36,16 +36,27 @@ _TIMES = _forms(*_TIME_NAMES, *map(str, range(1900, 2100)))
 """Each of these words, whole, is such an expression."""
 _TIME_WORDS = _TIMES | _forms(*_SPANS.split("|"), "march", "may", "19", "20", *map(str, range(190, 210)))
 """Every such expression has one of these, whole; of a year's digits the last may be of another script."""
+_AMBIGUOUS_MONTHS = _forms("march", "may")
+_LEADING = _forms("last", "past", "next", "this", "previous", "coming", "following", "other", "for")
+"""One of these is among the three words before a span."""
 _APART = runs.table("_")
 
 
 def tells_time(text: str) -> bool:
     """Whether a text says when something happens or happened."""
     text = text.lower()
-    # Most texts hold none of the words without which there is no such expression, or one that is enough.
+    # Of most texts the words tell without a search: in ASCII they are just what the expression calls a word.
     found = runs.of(text, _APART)
     if _TIME_WORDS.isdisjoint(found):
         return False
-    if text.isascii() and not _TIMES.isdisjoint(found):
-        return True
+    if text.isascii():
+        if not _TIMES.isdisjoint(found):
+            return True
+        if not any(_may_tell(found, at) for at, word in enumerate(found) if word in _TIME_WORDS):
+            return False
     return _TIME_EXPRESSION.search(f" {text}") is not None
+
+
+def _may_tell(words: list[bytes], at: int) -> bool:
+    """Whether a word that needs others to tell a time has any of them before it."""
+    return words[at] in _AMBIGUOUS_MONTHS or not _LEADING.isdisjoint(words[max(0, at - 3) : at])
