@@ -77,6 +77,19 @@ class Zones(World):
         except grpc.aio.AioRpcError:
             return {}
 
+    async def connected_to(self, plane: str) -> set[str]:
+        """The proxies that listen to a control plane; nobody, if it does not answer."""
+        try:
+            known = await proxies(self.plane_socket(plane.split("-")[1]))
+        except grpc.aio.AioRpcError:
+            return set()
+        return {node for node, proxy in known.items() if proxy.connected}
+
+    async def busiest_planes(self) -> list[str]:
+        """The control planes, that with the most proxies first."""
+        numbers = {f"mesh-{zone}-0": len(await self.connected_to(f"mesh-{zone}-0")) for zone in PLANES}
+        return sorted(numbers, key=lambda plane: -numbers[plane])
+
     def signal(self, names: Iterable[str], number: signal.Signals) -> None:
         for name in names:
             os.kill(self.processes[name].pid, number)
