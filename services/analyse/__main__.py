@@ -45,10 +45,7 @@ def hints(config: AnalyseConfig) -> Hints:
     """Where this process hears of new work."""
     if config.valkey_nodes is None:
         return NoHints()
-    # Longer than the longest time that the planner listens, but little: a node that froze is left soon.
-    answer_seconds = 1.25 * config.poll_seconds + 0.5
-    client = valkey.connect(config.valkey_nodes, config.valkey_password_file, answer_seconds=answer_seconds)
-    return ValkeyHints(client, config.instance)
+    return ValkeyHints(valkey.connect(config.valkey_nodes, config.valkey_password_file), config.instance)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Hints from Valkey: they wake a worker and spread the work, no more. Losing one does no harm."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from services.analyse.planner import Key
-from services.runtime.valkey import failures
+from services.runtime.valkey import ANSWER_SECONDS, attempt, failures
 from services.storage.client import HINT_FIELD, HINT_STREAM
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ ENTRIES = 16
 """Entries read at a time."""
 
 _KEY_BYTES = 32
+_LONGEST_TURN = 0.7 * ANSWER_SECONDS
 
 
 class HintsDownError(Exception):
@@ -65,14 +67,23 @@ class ValkeyHints:
         return keys
 
     async def _read(self, seconds: float) -> list[Key]:
-        answer: Any = await self._valkey.xreadgroup(
-            GROUP,
-            self._consumer,
-            {HINT_STREAM: ">"},
-            count=ENTRIES,
-            block=max(1, int(seconds * 1000)),
-            noack=True,
-        )
+        """Listen in turns that are shorter than the time after which a node counts as frozen."""
+        turns = max(1, math.ceil(seconds / _LONGEST_TURN))
+        for _ in range(turns):
+            if keys := await self._turn(seconds / turns):
+                return keys
+        return []
+
+    async def _turn(self, seconds: float) -> list[Key]:
+        async with attempt(self._valkey):
+            answer: Any = await self._valkey.xreadgroup(
+                GROUP,
+                self._consumer,
+                {HINT_STREAM: ">"},
+                count=ENTRIES,
+                block=max(1, int(seconds * 1000)),
+                noack=True,
+            )
         return [key for fields in _fields(answer) for key in decoded(fields.get(HINT_FIELD.encode(), b""))]
 
     async def _mend(self, error: Exception) -> None:
@@ -80,7 +91,8 @@ class ValkeyHints:
         if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
             raise self._down(error) from error
         try:
-            await self._valkey.xgroup_create(HINT_STREAM, GROUP, id="0", mkstream=True)
+            async with attempt(self._valkey):
+                await self._valkey.xgroup_create(HINT_STREAM, GROUP, id="0", mkstream=True)
         except failures() as refused:
             # Another worker was faster, or Valkey is gone: the next read tells.
             self._log.debug("the group was not made", error=str(refused))

@@ -1,5 +1,7 @@
 """The connection to Valkey. What is kept there may be lost, so nothing waits long for it or tries twice."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,14 +9,14 @@ if TYPE_CHECKING:
     from redis.asyncio.cluster import RedisCluster
 
 CONNECT_SECONDS = 0.5
+ANSWER_SECONDS = 1.0
+"""Commands that block must do so for less: a node that froze is given up after as long."""
 
 
-def connect(nodes: str, password_file: Path | None, *, answer_seconds: float = 1.0) -> "RedisCluster":
+def connect(nodes: str, password_file: Path | None) -> "RedisCluster":
     """A client of the cluster that one of these nodes (`host:port,host:port`) belongs to; a single one, too.
 
-    It waits up to `answer_seconds` for an answer. It connects at its first command. A command that fails is
-    not repeated; after it the cluster is looked at anew, so that the next one goes to whoever took over.
-    ValueError for nodes that can't be read.
+    It connects at its first command, to be given inside `attempt`. ValueError for nodes that can't be read.
     """
     from redis.asyncio.cluster import ClusterNode, RedisCluster
     from redis.asyncio.retry import Retry
@@ -27,10 +29,28 @@ def connect(nodes: str, password_file: Path | None, *, answer_seconds: float = 1
         # Each part of the slots serves by itself.
         require_full_coverage=False,
         password=password_file.read_text().strip() if password_file else None,
-        socket_timeout=answer_seconds,
+        socket_timeout=ANSWER_SECONDS,
         socket_connect_timeout=CONNECT_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
+
+
+@asynccontextmanager
+async def attempt(client: "RedisCluster") -> AsyncIterator[None]:
+    """For commands, which are tried once; one of `failures` if they fail.
+
+    After a failure that is not a refusal the cluster is looked at anew, so that the next commands go to
+    whoever took over. By itself the client would go on to ask a dead node where a key is.
+    """
+    from redis.exceptions import ClusterDownError, ResponseError
+
+    try:
+        await client.initialize()
+        yield
+    except failures() as error:
+        if not isinstance(error, ResponseError) or isinstance(error, ClusterDownError):
+            await client.aclose()
+        raise
 
 
 def failures() -> tuple[type[Exception], ...]:

@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 
 from services.runtime.telemetry import Counter
-from services.runtime.valkey import failures
+from services.runtime.valkey import attempt, failures
 from services.storage.client import HINT_FIELD, HINT_STREAM
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class HintStream:
 
     async def _send(self, keys: Sequence[Key]) -> bool:
         try:
-            async with self._valkey.pipeline(transaction=False) as pipeline:
+            async with attempt(self._valkey), self._valkey.pipeline(transaction=False) as pipeline:
                 for entry in entries(keys):
                     pipeline.xadd(HINT_STREAM, {HINT_FIELD: entry}, maxlen=MAX_ENTRIES, approximate=True)
                 await pipeline.execute()
@@ -95,7 +95,7 @@ class HintStream:
     def _say_failing(self, error: Exception) -> None:
         if not self._failing:
             self._failing = True
-            self._log.warning("hints are dropped: Valkey does not take them", error=str(error))
+            self._log.warning("hints are dropped: Valkey does not take them", error=type(error).__name__)
 
     def _say_well(self) -> None:
         if self._failing:
@@ -157,7 +157,8 @@ class Sweeper:
     async def _ours(self) -> bool:
         milliseconds = max(1, int(self._every_seconds * 900))
         try:
-            taken: Any = await self._valkey.set(self.KEY, self._instance, nx=True, px=milliseconds)
+            async with attempt(self._valkey):
+                taken: Any = await self._valkey.set(self.KEY, self._instance, nx=True, px=milliseconds)
         except failures():
             return False
         return bool(taken)

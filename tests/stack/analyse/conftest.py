@@ -17,6 +17,7 @@ from redis.asyncio.cluster import RedisCluster
 from ops.local.valkey import Valkey
 from ops.local.valkey_cluster import HOST, Place
 from reverie.storage.v1 import analysis_pb2_grpc
+from services.runtime.admission import Admission
 from services.runtime.interceptors import CallNumbers, Guard
 from services.runtime.valkey import connect
 from services.storage.analysis import Patience
@@ -94,7 +95,7 @@ async def socket(storage: Storage) -> AsyncIterator[Path]:
     """Where storage serves its queue."""
     home = Path(tempfile.mkdtemp(prefix="reverie-q-"))
     server = grpc.aio.server()
-    guard = Guard(server, None, lambda _api: 1_000, CallNumbers())
+    guard = Guard(server, None, lambda _api: Admission(1_000), CallNumbers())
     analysis_pb2_grpc.add_StorageAnalysisServiceServicer_to_server(  # type: ignore[no-untyped-call]
         storage.analysis, guard
     )

@@ -21,6 +21,7 @@ from reverie.storage.v1 import search_pb2_grpc
 from services.query.memory import SpeakersByOwner, Vectors
 from services.query.service import QueryService
 from services.runtime import principal
+from services.runtime.admission import Admission
 from services.runtime.client import connect
 from services.runtime.embedder import Vectors as Numbers
 from services.runtime.interceptors import CallNumbers, Guard
@@ -128,7 +129,7 @@ async def query(database: Database, storage: Storage, tmp_path: Path) -> AsyncIt
     home = Path(tempfile.mkdtemp(prefix="reverie-s-"))
     search = Search(database, storage)
     server = grpc.aio.server()
-    guard = Guard(server, Verifier(issuer.jwks), lambda _api: 1_000, CallNumbers())
+    guard = Guard(server, Verifier(issuer.jwks), lambda _api: Admission(1_000), CallNumbers())
     register: Callable[..., None] = search_pb2_grpc.add_StorageSearchServiceServicer_to_server
     register(search.service, guard)
     server.add_insecure_port(f"unix:{home / 'app.sock'}")
