@@ -46,7 +46,9 @@ def no_call_fails() -> Limit:
 def a_gap_of_at_most(seconds: float) -> Limit:
     """Somebody gets an OK answer at least so often."""
     return Limit(
-        "longest_error_gap_seconds", f"never {seconds:g} s pass without an OK answer", at_most=seconds
+        "longest_error_gap_seconds",
+        f"no gap between OK answers is longer than {seconds:g} s",
+        at_most=seconds,
     )
 
 
