@@ -10,6 +10,7 @@ from services.ingest.bulk import BulkBatch, BulkLane, Group, Part, State, newest
 from services.ingest.lane import Committed, Lane, Operation, Outcome, Owner, Ticket, outcomes
 from services.ingest.room import Room
 from services.ingest.sending import BatchNumbers, Send, Sender
+from services.ingest.turns import Turns
 from services.runtime.errors import ReverieError
 
 Answer = asyncio.Future[Outcome]
@@ -110,6 +111,8 @@ class Batcher:
             return Room(queue_rows, queue_bytes, lambda: counted.refused.add(1, sort))
 
         single, bulk = Sender(SINGLE, send, counted), Sender(BULK, send, counted)
+        self.turns = Turns()
+        """Of those who prepare bulk."""
         self._single = [_Driver(single, room(SINGLE)) for _ in range(lanes)]
         self._bulk = [_BulkDriver(bulk, room(BULK)) for _ in range(bulk_lanes)]
 

@@ -18,7 +18,7 @@ from reverie.storage.v1 import write_pb2
 from services.ingest.lane import Attempts, Operation, Owner
 from services.runtime.errors import DeadlineTooShort, ReverieError, UnknownOutcome
 
-MAX_ROWS = 512
+MAX_ROWS = 256
 MAX_BYTES = 1024 * 1024
 
 IN_FLIGHT = 2

@@ -44,20 +44,25 @@ class FrameWrite:
         self._write = write
         self._settled = settled
         self._unsettled = frame.unanswered
+        self._taken: list[StreamItem] = []
+        self._operations: list[Operation] = []
+        self._broken: list[StreamItem] = []
+        self._errors: list[ReverieError] = []
 
-    def submit(self, owner: Owner, parent: str, items: Sequence[StreamItem], now: datetime) -> None:
-        """Checks some of its items and has those that are acceptable written."""
-        taken: list[StreamItem] = []
-        operations: list[Operation] = []
-        broken: list[StreamItem] = []
-        errors: list[ReverieError] = []
+    def prepare(self, owner: Owner, parent: str, items: Sequence[StreamItem], now: datetime) -> None:
+        """Checks some of its items and makes operations of those that are acceptable."""
         for item in items:
             try:
-                operations.append(_operation(owner, parent, item, now))
-                taken.append(item)
+                self._operations.append(_operation(owner, parent, item, now))
+                self._taken.append(item)
             except InvalidArgument as wrong:
-                broken.append(item)
-                errors.append(wrong)
+                self._broken.append(item)
+                self._errors.append(wrong)
+
+    def submit(self) -> None:
+        """Refuses what is broken of what was prepared, and has the rest written."""
+        taken, operations, broken, errors = self._taken, self._operations, self._broken, self._errors
+        self._taken, self._operations, self._broken, self._errors = [], [], [], []
         if broken:
             self._settle(Settled(broken, None, errors))
         if operations:

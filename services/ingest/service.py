@@ -1,6 +1,5 @@
 """`reverie.ingest.v1.IngestService`: every write of an application."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from services.ingest.batcher import Batcher, BulkWrite
 from services.ingest.bulk import Group
 from services.ingest.lane import Committed, Operation, Owner
 from services.ingest.receipts import Receipts, refuse
-from services.ingest.streaming import SLICE, Streams
+from services.ingest.streaming import Streams
+from services.ingest.turns import SLICE
 from services.ingest.writes import Origin
 from services.runtime import deadline, names, principal
 from services.runtime.clock import WallClock, utc_now
@@ -155,8 +155,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         items: list[Item] = []
         now = self.clock()
         for start in range(0, len(request.requests), SLICE):
-            if start:
-                await asyncio.sleep(0)
+            await self.batcher.turns.next()
             prepared = [
                 _prepared(owner, item, request.parent, origin, index, now)
                 for index, item in enumerate(request.requests[start : start + SLICE], start)

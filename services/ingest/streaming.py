@@ -15,6 +15,7 @@ from services.ingest.frames import FrameWrite, Settled
 from services.ingest.lane import Owner
 from services.ingest.receipts import Receipts
 from services.ingest.stream import Limits, Stream
+from services.ingest.turns import SLICE
 from services.runtime import names, principal
 from services.runtime.clock import WallClock, utc_now
 from services.runtime.errors import (
@@ -33,14 +34,14 @@ from services.runtime.errors import (
 from services.runtime.principal import Principal
 from services.runtime.tokens import ConsistencyToken, Tokens
 
-SLICE = 32
-"""Items that are prepared before others have a turn: about a millisecond."""
-
-RESULTS = 1_000
-"""After so many items an answer is sent."""
+RESULTS = 256
+"""After so many items an answer is sent: about half a millisecond of work."""
 
 RETRY_DELAY = timedelta(milliseconds=500)
 """What a client is told to wait where there are too many streams, or its items had no turn in time."""
+
+GROUP = 10 * SLICE
+"""After so many items of a frame they go to the lane."""
 
 _PASSING = (
     Overloaded, Draining, StoreDown, StoreFull, PeerUnavailable, UnknownOutcome, DeadlineTooShort,
@@ -239,9 +240,11 @@ class _Session:
         self._frames.add(under_way)
         now = self._clock()
         for start in range(0, len(items), SLICE):
-            if start:
-                await asyncio.sleep(0)
-            under_way.submit(owner, self._parent, items[start : start + SLICE], now)
+            await self._batcher.turns.next()
+            under_way.prepare(owner, self._parent, items[start : start + SLICE], now)
+            if start % GROUP == GROUP - SLICE:
+                under_way.submit()
+        under_way.submit()
 
     def _begin(self, request: StreamMemoriesRequest) -> Owner:
         """Whose stream it is, as its first message says."""

@@ -19,8 +19,10 @@ class SkippingLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         loop: Any = self
-        if not loop._ready and loop._scheduled:
-            self.now = max(self.now, loop._scheduled[0]._when)
+        # A timer that was cancelled is not the one that is waited for.
+        coming = [timer._when for timer in loop._scheduled if not timer._cancelled]
+        if not loop._ready and coming:
+            self.now = max(self.now, min(coming))
         base: Any = super()
         base._run_once()
 

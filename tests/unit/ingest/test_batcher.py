@@ -122,9 +122,10 @@ def test_lanes_share_no_owner_and_do_not_wait_for_each_other() -> None:
 def test_a_bulk_write_does_not_delay_a_single_one() -> None:
     async def main() -> None:
         storage = Storage(takes=1)
-        async with batcher(storage, queue_rows=3000) as writes:
-            with writes.bulk(OWNER, 1200, 1000, 30) as bulk:
-                group = bulk.submit([operation(memory=at) for at in range(1200)])
+        rows = 2 * bulk_lane.IN_FLIGHT * bulk_lane.MAX_ROWS
+        async with batcher(storage, queue_rows=rows) as writes:
+            with writes.bulk(OWNER, rows, 1000, 30) as bulk:
+                group = bulk.submit([operation(memory=at) for at in range(rows)])
                 await asyncio.sleep(0.5)
                 await writes.write(operation(memory=1), 5)
                 assert now() == 1.5
