@@ -160,6 +160,10 @@ class Segment:
         bearing[self.rows.tag_rows[: self.tag_count][self.rows.tags[: self.tag_count] == code]] = True
         return bearing
 
+    def detached(self) -> "Segment":
+        """Return the same segment with arrays of its own: what either becomes does not touch the other."""
+        return _on_own_rows(self)
+
     def apply(self, delta: Delta) -> "Segment":
         """Return the segment at the delta's revision; this one stays as it is.
 

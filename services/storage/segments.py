@@ -344,14 +344,19 @@ class Segments:
                 entry.loading = None
 
     async def _read_with_vectors(self, entry: Entry, loading: Loading) -> Segment | None:
-        """Read all of an owner in a snapshot of its own."""
-        if not loading.wanted:
-            return None
+        """Read an owner's vectors in a snapshot of its own, and what has changed beside them."""
+        async with entry.lock:
+            if not loading.wanted or entry.segment is None:
+                return None
+            # Searches go on with the entry's segment meanwhile, and move it.
+            own = await _somewhere(len(entry.segment), entry.segment.detached)
         async with self._pool.snapshot() as connection:
             now = await feed.now(connection, entry.owner)
             if now.empty or not entry.suits(now):
                 return None
-            segment = await self._read(connection, entry.owner, now)
+            segment = await self._with_changes(connection, entry.owner, now, own, vectors=False)
+            if segment is None:
+                segment = await self._read(connection, entry.owner, now)
             async for vectors in feed.vectors(connection, entry.owner, now.model, segment.rows.dimensions):
                 if not loading.wanted:
                     return None

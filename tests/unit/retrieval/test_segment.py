@@ -143,8 +143,8 @@ def test_two_lines_from_one_segment_do_not_disturb_each_other(left: list[Step], 
     base = Owner()
     origin = segment_of([]).apply(base.step([Memory(1, "cat", vector=unit(1)), Memory(2, "dog")], set(), {}))
     lines = []
-    for history in (left, right):
-        owner, segment = Owner(), origin
+    for start, history in ((origin, left), (origin, right), (origin.detached(), right)):
+        owner, segment = Owner(), start
         owner.living = {number: dataclasses.replace(each) for number, each in base.living.items()}
         owner.revision = base.revision
         for step in history:
