@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.runtime import tokens as tokens_module
 from services.runtime.errors import TokenInvalid
 from services.runtime.tokens import ConsistencyToken, Keyring, Tokens
 
@@ -110,6 +111,29 @@ def test_a_new_key_seals_and_an_old_one_is_gone_within_a_second(tmp_path: Path) 
     assert Tokens(Keyring({"3": NEWEST})).open("page", tokens.seal("page", b"x")) == b"x"
     with pytest.raises(TokenInvalid):
         tokens.open("page", oldest)
+
+
+def test_a_consistency_token_that_was_opened_before_is_refused_with_its_key_gone(tmp_path: Path) -> None:
+    write_keys(tmp_path, **{"1": OLD})
+    now = 0.0
+    tokens = Tokens(Keyring.load(tmp_path), lambda: now)
+    state = ConsistencyToken(b"lineage", UUID(int=1), 5)
+    text = tokens.consistency(state)
+    assert tokens.parse_consistency(text) == tokens.parse_consistency(text) == state
+    write_keys(tmp_path, **{"2": NEW, "3": NEWEST})
+    now = 1.0
+    with pytest.raises(TokenInvalid):
+        tokens.parse_consistency(text)
+    assert tokens.consistency(state) != text
+
+
+def test_no_more_consistency_tokens_are_remembered_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens_module, "REMEMBERED", 3)
+    tokens = Tokens(Keyring({"1": OLD}))
+    states = [ConsistencyToken(b"lineage", UUID(int=1), revision) for revision in range(9)]
+    texts = [tokens.consistency(state) for state in states]
+    assert [tokens.parse_consistency(text) for text in texts] == states
+    assert len(tokens._known.sealed) + len(tokens._known.parsed) <= 3
 
 
 def test_keys_that_cannot_be_read_leave_the_old_ones(tmp_path: Path) -> None:
