@@ -6,11 +6,12 @@ from contextvars import Context
 from functools import reduce
 from typing import Self
 
-from services.ingest.bulk import BulkBatch, BulkLane, Group, Part, State, newest
+from services.ingest.bulk import IN_FLIGHT, BulkBatch, BulkLane, Group, Part, State, newest
 from services.ingest.lane import Committed, Lane, Operation, Outcome, Owner, Ticket, outcomes
 from services.ingest.room import Room
 from services.ingest.sending import BatchNumbers, Send, Sender
 from services.ingest.turns import Turns
+from services.ingest.yielding import Yielding
 from services.runtime.errors import ReverieError
 
 Answer = asyncio.Future[Outcome]
@@ -22,10 +23,11 @@ SINGLE, BULK = "single", "bulk"
 class _Driver:
     """The lane of single writes with the task that sends its batches."""
 
-    def __init__(self, sender: Sender, room: Room) -> None:
+    def __init__(self, sender: Sender, room: Room, answered: Callable[[float], None]) -> None:
         self.room = room
         self.lane: Lane[Answer] = Lane()
         self._sender = sender
+        self._answered = answered
         self._task: asyncio.Task[None] | None = None
 
     def submit(self, operation: Operation, deadline: float) -> Ticket[Answer]:
@@ -51,7 +53,9 @@ class _Driver:
     async def _drive(self) -> None:
         try:
             while (batch := self.lane.take()) is not None:
+                began = asyncio.get_running_loop().time()
                 told = outcomes(batch, await self._sender.answered(batch))
+                self._answered(began)
                 for answer, outcome in self.lane.finish(batch, told):
                     if not answer.done():
                         answer.set_result(outcome)
@@ -62,10 +66,11 @@ class _Driver:
 class _BulkDriver:
     """A bulk lane with the tasks that send its batches."""
 
-    def __init__(self, sender: Sender, room: Room) -> None:
+    def __init__(self, sender: Sender, room: Room, yielding: Yielding) -> None:
         self.room = room
         self.lane = BulkLane()
         self._sender = sender
+        self._yielding = yielding
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, group: Group) -> None:
@@ -73,20 +78,33 @@ class _BulkDriver:
         self.lane.submit(group)
         self._start()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether batches are in flight, or it rests between two."""
+        return bool(self._tasks)
+
     async def drained(self) -> None:
         """Returns when nothing waits and nothing is in flight."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     def _start(self) -> None:
-        while (batch := self.lane.take()) is not None:
+        while len(self._tasks) < IN_FLIGHT and (batch := self.lane.take()) is not None:
             task = asyncio.get_running_loop().create_task(self._carry(batch), context=Context())
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._next)
+
+    def _next(self, ended: asyncio.Task[None]) -> None:
+        self._tasks.discard(ended)
+        self._start()
 
     async def _carry(self, batch: BulkBatch) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         self.lane.finish(batch, await self._sender.answered(batch))
-        self._start()
+        now = loop.time()
+        if pause := self._yielding.rest(now - began, now):
+            await asyncio.sleep(pause)
 
 
 class Batcher:
@@ -113,8 +131,9 @@ class Batcher:
         single, bulk = Sender(SINGLE, send, counted), Sender(BULK, send, counted)
         self.turns = Turns()
         """Of those who prepare bulk."""
-        self._single = [_Driver(single, room(SINGLE)) for _ in range(lanes)]
-        self._bulk = [_BulkDriver(bulk, room(BULK)) for _ in range(bulk_lanes)]
+        self._yielding = Yielding()
+        self._single = [_Driver(single, room(SINGLE), self._answered) for _ in range(lanes)]
+        self._bulk = [_BulkDriver(bulk, room(BULK), self._yielding) for _ in range(bulk_lanes)]
 
     async def __aenter__(self) -> Self:
         return self
@@ -146,6 +165,11 @@ class Batcher:
         if isinstance(outcome, ReverieError):
             raise outcome
         return outcome
+
+    def _answered(self, began: float) -> None:
+        """A batch of single writes that was sent at `began` has its answer."""
+        now = asyncio.get_running_loop().time()
+        self._yielding.single(now - began, now, beside_bulk=any(driver.is_busy for driver in self._bulk))
 
     def bulk(self, owner: Owner, rows: int, size: int, seconds: float) -> "BulkWrite":
         """Lets one call write up to so many rows and bytes of one owner, beside single writes.
