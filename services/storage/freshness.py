@@ -58,8 +58,11 @@ class Freshness:
         """
         if token is None or state.shows(token):
             return
-        ((floor,),) = await self._pool.fetch(text("timeline_floor"))
+        ((floor, revision),) = await self._pool.fetch(text("timeline_floor"), token.owner)
         if floor is None or floor >> _TIMELINE_SHIFT <= token.revision >> _TIMELINE_SHIFT:
+            raise StalePrimary
+        # The primary may be a new one since the data was read: then the data need not be of its timeline.
+        if revision != state.revision:
             raise StalePrimary
 
     def metadata(self, owner: UUID, state: State) -> tuple[tuple[str, str], ...]:

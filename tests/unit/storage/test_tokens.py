@@ -1,5 +1,6 @@
 """Page tokens are bound to what they were made for; freshness is a comparison."""
 
+import contextlib
 from uuid import UUID
 
 import pytest
@@ -7,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reverie.storage.v1 import read_pb2
-from services.runtime.errors import InvalidArgument, TokenInvalid
+from services.runtime.errors import InvalidArgument, StalePrimary, TokenInvalid
 from services.runtime.tokens import ConsistencyToken, Keyring, Tokens
 from services.storage import letters, timeline
-from services.storage.freshness import State
+from services.storage.freshness import Freshness, State
 from services.storage.letters import Key
 from services.storage.timeline import Continued
 
@@ -91,3 +92,31 @@ def test_a_state_shows_tokens_up_to_its_revision(revision: int, lineage: bytes, 
     state = State(5, erased=False, lineage=LINEAGE)
     assert state.shows(ConsistencyToken(lineage, OWNER, revision)) is shows
     assert state.shows(None)
+
+
+class Primary:
+    """A database that says where its timeline begins and which revision an owner has there."""
+
+    def __init__(self, timeline: int | None, revision: int) -> None:
+        self._row = (None if timeline is None else timeline << 40, revision)
+
+    async def fetch(self, _query: str, _owner: UUID) -> list[tuple[int | None, int]]:
+        return [self._row]
+
+
+@pytest.mark.parametrize(
+    ("primary", "answers"),
+    [
+        (Primary(2, 5), True),
+        (Primary(2, 6), False),
+        (Primary(1, 5), False),
+        (Primary(None, 5), False),
+    ],
+)
+async def test_what_is_behind_is_answered_only_if_it_is_what_a_newer_timeline_shows(
+    primary: Primary, *, answers: bool
+) -> None:
+    freshness = Freshness(primary, TOKENS)  # type: ignore[arg-type]
+    state, token = State(5, erased=False, lineage=LINEAGE), ConsistencyToken(LINEAGE, OWNER, (1 << 40) + 7)
+    with contextlib.nullcontext() if answers else pytest.raises(StalePrimary):
+        await freshness.require(state, token)
