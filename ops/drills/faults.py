@@ -1,5 +1,6 @@
 """What drills do to a platform, and how each shows that it has been done."""
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -203,22 +204,38 @@ class ZoneKilled(Fault):
 
 
 class Restarted(Fault):
-    """Every process is stopped as one should and started again, one after the other."""
+    """Every process is stopped as one should and started again, one unit after the other.
 
-    def __init__(self, scene: Scene, victims: Sequence[str], within: timedelta) -> None:
-        self.victims = victims
+    A unit is a process, or a service with its proxy, which is restarted while the service is away.
+    """
+
+    def __init__(self, scene: Scene, units: Sequence[Sequence[str]], within: timedelta) -> None:
+        self.victims = [name for unit in units for name in unit]
         self._scene = scene
+        self._units = units
         self._within = within
         self._before: dict[str, int] = {}
 
     async def strike(self) -> None:
-        """Restarts them; each is ready, and calls go through it, before the next one's turn comes."""
-        platform = self._scene.platform
-        self._before = platform.processes()
-        for number, name in enumerate(self.victims, 1):
-            self._scene.say(f"restarting {name} ({number} of {len(self.victims)})")
+        """Restarts them; each is healthy, and calls go through it, before the next one's turn comes."""
+        self._before = self._scene.platform.processes()
+        for number, unit in enumerate(self._units, 1):
+            self._scene.say(f"restarting {' and '.join(unit)} ({number} of {len(self._units)})")
+            await self._restart(*unit)
+            await self._scene.platform.wait_healthy(self._within)
+
+    async def _restart(self, first: str, *others: str) -> None:
+        restarts = (self._scene.platform.restart(first, self._within), self._meanwhile(first, others))
+        await asyncio.gather(*restarts)
+
+    async def _meanwhile(self, first: str, others: Sequence[str]) -> None:
+        """Restarts the others once the first has ended."""
+        platform, pid = self._scene.platform, self._before[first]
+        for name in others:
+            await platform.until(
+                lambda: platform.processes().get(first) != pid, self._within, f"{first} did not stop"
+            )
             await platform.restart(name, self._within)
-            await platform.wait_healthy(self._within)
 
     def is_over(self) -> bool:
         """Whether all of them are ready."""

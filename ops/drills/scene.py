@@ -44,6 +44,13 @@ class Scene:
         """The proxies beside services."""
         return [proxy_of(name) for name in self.of(*(row.name for row in SERVICES))]
 
+    def units(self) -> list[tuple[str, ...]]:
+        """Every process, a service together with its proxy; zone by zone, the database first."""
+        known = self.known()
+        alone = [name for name in self.platform.processes() if not name.endswith(".proxy")]
+        units = [(name, proxy_of(name)) if proxy_of(name) in known else (name,) for name in alone]
+        return sorted(units, key=lambda unit: (unit[0].split("-")[1:], unit[0]))
+
     def one_of(self, names: list[str]) -> str:
         """Any of these, by the seed."""
         return self.chance.choice(names)

@@ -11,12 +11,12 @@ _EACH_WITHIN = timedelta(seconds=30)
 
 
 def _every_process(scene: Scene) -> Fault:
-    return Restarted(scene, sorted(scene.platform.processes()), _EACH_WITHIN)
+    return Restarted(scene, scene.units(), _EACH_WITHIN)
 
 
 DRILL = Drill(
     name="restart-everything",
-    when="every process is stopped and started again, one after the other",
+    when="every process is stopped and started again, one after the other, a service together with its proxy",
     fault=_every_process,
     then={
         1: (recovered_within(120),),
