@@ -49,8 +49,16 @@ async def attempt(client: "RedisCluster") -> AsyncIterator[None]:
         yield
     except failures() as error:
         if not isinstance(error, ResponseError) or isinstance(error, ClusterDownError):
-            await client.aclose()
+            await close(client)
         raise
+
+
+async def close(client: "RedisCluster") -> None:
+    """Close all connections of a client; it may be used again."""
+    await client.aclose()
+    # That was nothing if the client had already made up its mind to look at the cluster anew.
+    for nodes in ("nodes_cache", "startup_nodes"):
+        await client.nodes_manager.aclose(nodes)
 
 
 def failures() -> tuple[type[Exception], ...]:

@@ -17,9 +17,9 @@ from reverie.storage.v1 import (
 )
 from services.runtime import server
 from services.runtime.echo import Echo
-from services.runtime.telemetry import configure_logging
+from services.runtime.telemetry import Metric, configure_logging
 from services.runtime.tokens import Keyring, Tokens
-from services.runtime.valkey import connect
+from services.runtime.valkey import close, connect
 from services.storage.admin import AdminService
 from services.storage.analysis import AnalysisService, Patience
 from services.storage.config import StorageConfig
@@ -62,7 +62,7 @@ async def main() -> None:
                 config,
                 lambda to: _register(to, reads, searches, writes, analysis, admin),
                 ready=upkeep.ready,
-                metrics=(segments.bytes, segments.evicted),
+                metrics=(segments.bytes, segments.evicted, *_counted(hints)),
                 stop=stop,
             )
             await writes.finished()
@@ -103,7 +103,11 @@ async def _hints(
     sweeper = Sweeper(analysis.overdue, stream, valkey, instance=config.instance)
     async with server.beside(stream.run, stop), server.beside(sweeper.run, stop):
         yield stream
-    await valkey.aclose()
+    await close(valkey)
+
+
+def _counted(hints: Hints) -> tuple[Metric, ...]:
+    return (hints.sent, hints.dropped) if isinstance(hints, HintStream) else ()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from ops.local.valkey_cluster import HOST, Place
 from reverie.storage.v1 import analysis_pb2_grpc
 from services.runtime.admission import Admission
 from services.runtime.interceptors import CallNumbers, Guard
-from services.runtime.valkey import connect
+from services.runtime.valkey import close, connect
 from services.storage.analysis import Patience
 from services.storage.database import Database
 from tests.stack.servers import until
@@ -81,7 +81,7 @@ async def valkey(valkey_server: ValkeyServer) -> "AsyncIterator[RedisCluster]":
     client = valkey_server.client()
     await client.flushall()
     yield client
-    await client.aclose()
+    await close(client)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from redis.asyncio.cluster import RedisCluster
 from services.analyse import hints as read
 from services.analyse.hints import HintsDownError, ValkeyHints
 from services.analyse.planner import Key, Pace
+from services.runtime.valkey import close
 from services.storage import hints as written
 from services.storage.client import HINT_STREAM
 from services.storage.hints import HintStream, Sweeper
@@ -96,7 +97,7 @@ async def test_without_valkey_writes_and_analysis_go_on(
         stream.wrote([(owner_of("ana"), operation.id)])
         await stream.flush()
         assert stream.sent.value() == 1
-    await client.aclose()
+    await close(client)
 
 
 async def test_taking_hints_never_waits_and_drops_the_oldest(valkey_server: ValkeyServer) -> None:
@@ -106,7 +107,7 @@ async def test_taking_hints_never_waits_and_drops_the_oldest(valkey_server: Valk
     assert stream.dropped.value() == 150
     await stream.flush()
     assert stream.sent.value() == 100
-    await client.aclose()
+    await close(client)
 
 
 async def test_the_stream_stays_bounded(valkey: "RedisCluster", monkeypatch: pytest.MonkeyPatch) -> None:
