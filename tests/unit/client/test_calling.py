@@ -175,7 +175,7 @@ async def test_repeats_add_little_to_an_overload() -> None:
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(outcome, errors.Overloaded) for outcome in outcomes)
     assert 0.9 < world.now < 2.0
-    assert 500 + 50 <= len(world.sent) <= 500 + 50 + 0.2 * 500 + 10 * world.now
+    assert 500 + 200 <= len(world.sent) <= 500 + 200 + 0.2 * 500 + 10 * world.now
 
 
 async def test_the_delay_that_an_overloaded_service_asks_for_is_kept() -> None:
