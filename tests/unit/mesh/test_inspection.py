@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.inspection import Bucket, Latencies, differences, latencies_of
+from mesh.inspection import Bucket, Latencies, differences, latencies_of, newest
 from mesh.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from reverie.mesh.v1 import mesh_pb2
 
@@ -121,3 +121,17 @@ def test_proxies_are_added_call_by_call(first: list[Bucket], second: list[Bucket
     assert (
         min(bucket.low for bucket in both.buckets) <= quantile <= max(bucket.high for bucket in both.buckets)
     )
+
+
+def at(seconds: int, *, connected: bool) -> mesh_pb2.Proxy:
+    made = mesh_pb2.Proxy(node_id="query-a-0", connected=connected)
+    made.connect_time.seconds = seconds
+    return made
+
+
+def test_of_several_control_planes_the_one_that_a_proxy_listens_to_counts() -> None:
+    listened, left = at(1, connected=True), at(2, connected=False)
+    answers = [{"query-a-0": listened}, {"query-a-0": left}]
+    assert newest(answers) == newest(reversed(answers)) == {"query-a-0": listened}
+    assert newest([{"query-a-0": at(1, connected=False)}, {"query-a-0": left}]) == {"query-a-0": left}
+    assert newest([{}, {"query-a-0": listened}]) == {"query-a-0": listened}
