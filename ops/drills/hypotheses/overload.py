@@ -15,7 +15,7 @@ _LIMITS = (
 
 DRILL = Drill(
     name="overload",
-    when=f"{TIMES} times as many calls arrive as can be answered, by clients who repeat nothing",
+    when=f"{TIMES} times the capacity in calls arrives, by clients who repeat nothing",
     fault=Overload,
     then={1: _LIMITS, 3: _LIMITS},
     traffic=Traffic(rate=60, users=4),
