@@ -32,6 +32,8 @@ CONSISTENCY_KEY = "reverie-token"
 
 Metadata = Sequence[tuple[str, str]]
 
+# The same for all who wait: those who have waited long shall not ask less often than those who came last.
+_TURN_SECONDS = 0.1
 _LOOK_SECONDS = 1.0
 """How long an edge that failed may take to say that it is well again."""
 
@@ -254,9 +256,9 @@ class Caller:
         if pause:
             await self._environment.sleep(pause)
         while isinstance(error, Overloaded) and not self._allowance.take(self._environment.monotonic()):
-            if pause >= self._left(call):
+            if self._left(call) <= _TURN_SECONDS:
                 raise error from call.last_error
-            await self._environment.sleep(pause)
+            await self._environment.sleep(_TURN_SECONDS)
         call.last_error = error
 
     def _choose_edge(self) -> int:
