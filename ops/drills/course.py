@@ -22,8 +22,6 @@ from ops.drills.watch import Watch
 from reverie_client import ReverieError
 from services.runtime.clock import MonotonicClock, monotonic
 
-_WARM = 0.5
-"""Of a second of calls at the load's rate, so many must have been answered before it counts as even."""
 _PAUSE = 0.05
 _LOOK_PAUSE = 0.25
 """A look at everything costs a tenth of a second of work beside the load."""
@@ -115,11 +113,16 @@ class Course:
         """Begins the load, and lets it run evenly for a while."""
         self.scene.say(f"{self.drill.traffic.rate:g} calls/s")
         working.start()
-        enough, deadline = _WARM * self.drill.traffic.rate, self.clock() + self.pace.give_up.total_seconds()
-        while len(working.answers) < enough:
+        rate, deadline = self.drill.traffic.rate, self.clock() + self.pace.even_within.total_seconds()
+        while not measure.is_even(working.calls, rate, self.clock()):
             working.check()
             if self.clock() > deadline:
-                raise CannotRunError("the load is hardly answered, and nothing is broken yet")
+                if not working.answers:
+                    raise CannotRunError(
+                        "no call is answered, and nothing is broken yet: see `reverie status`"
+                    )
+                self.scene.say("calls are not answered promptly: is the machine busy? going on all the same")
+                break
             await asyncio.sleep(_PAUSE)
         self.moments.begun = self.clock()
         await self._quiet(working, self.pace.before)

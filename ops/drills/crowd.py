@@ -119,7 +119,7 @@ async def respond(working: Load, request: Request) -> Answer:
         case {"does": "Reckon"}:
             return await _reckon(working)
     calls = working.calls[first:]
-    return {"calls": [(one.kind, one.writes, one.arrived, one.ended, one.error) for one in calls]}
+    return {"calls": [(one.kind, one.writes, one.arrived, one.ended, one.error, one.began) for one in calls]}
 
 
 async def _reckon(working: Load) -> Answer:

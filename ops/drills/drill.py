@@ -16,6 +16,8 @@ HEALTHY = "a healthy platform"
 class Pace:
     """How long the quiet parts of a drill take."""
 
+    even_within: timedelta = timedelta(seconds=20)
+    """How long an even load is waited for: what was just started answers the first calls slowly."""
     before: timedelta = timedelta(seconds=5)
     """From when the load runs evenly to the injection."""
     after: timedelta = timedelta(seconds=5)

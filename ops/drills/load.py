@@ -108,7 +108,7 @@ class Load:
         return self._stopping.is_set()
 
     async def _call(self, due: float) -> None:
-        number = next(self._numbers)
+        number, began = next(self._numbers), self._clock()
         person = self.people[number % len(self.people)]
         kind = person.can(self._chance.choices(self._kinds, cum_weights=self._weights)[0])
         error = ""
@@ -119,7 +119,7 @@ class Load:
         ended = self._clock()
         if not error:
             self.answers.append(ended)
-        self.calls.append(Call(kind, kind in WRITES, due, ended, error))
+        self.calls.append(Call(kind, kind in WRITES, due, ended, error, began))
 
 
 @contextlib.asynccontextmanager

@@ -9,6 +9,9 @@ from typing import Any
 
 RATE_WINDOW = 1.0
 """Seconds over which a rate is taken."""
+_PROMPT = 0.5
+EVEN_AT = 0.95
+"""The share of calls that are answered promptly when a load counts as even."""
 BACK_AT = 0.9
 """The share of the rate before the fault at which the load counts as back."""
 
@@ -24,6 +27,8 @@ class Call:
     ended: float
     error: str = ""
     """What it ended with; empty: OK."""
+    began: float | None = None
+    """When it did begin; None: when it was to."""
 
     @property
     def ok(self) -> bool:
@@ -113,6 +118,17 @@ def rate(calls: Iterable[Call], window: Window) -> float:
     """OK answers a second in a window."""
     answered = sum(1 for call in calls if call.ok and window.begin <= call.ended < window.end)
     return answered / (window.end - window.begin)
+
+
+def is_even(calls: Sequence[Call], rate: float, now: float) -> bool:
+    """Whether what arrived within half a second, half a second ago, was answered as fast as it came."""
+    since, until = now - 2 * _PROMPT, now - _PROMPT
+    prompt = sum(
+        1
+        for call in calls
+        if since <= call.arrived < until and call.ok and call.ended - call.arrived < _PROMPT
+    )
+    return prompt >= EVEN_AT * rate * _PROMPT
 
 
 def back_at(answers: Sequence[float], healthy_at: float, rate_before: float, now: float) -> float | None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.drills.measure import Call, Window, back_at, figures, latency, longest_gap, rate
+from ops.drills.measure import Call, Window, back_at, figures, is_even, latency, longest_gap, rate
 
 MOMENTS = st.lists(st.floats(0, 100), max_size=30)
 
@@ -63,6 +63,17 @@ def test_latency_counts_from_the_intended_arrival() -> None:
 
 def test_a_rate_is_of_ok_answers() -> None:
     assert rate([*_calls(1, 2, 3), *_calls(2.5, error="Unavailable")], Window(1, 3)) == 1
+
+
+def test_a_load_is_even_once_what_arrives_is_answered_promptly() -> None:
+    prompt = [Call("read", False, at / 100, at / 100 + 0.02) for at in range(100)]
+    slow = [Call("read", False, at / 100, at / 100 + 0.7) for at in range(100)]
+    refused = [Call("read", False, at / 100, at / 100 + 0.02, "Overloaded") for at in range(100)]
+    assert is_even(prompt, rate=100, now=1.3)
+    assert not is_even(prompt, rate=100, now=0.9)
+    assert not is_even(slow, rate=100, now=1.3)
+    assert not is_even(refused, rate=100, now=1.3)
+    assert not is_even([], rate=100, now=1.3)
 
 
 def test_a_load_is_back_once_a_second_has_as_many_answers_as_before() -> None:
