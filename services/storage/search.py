@@ -102,6 +102,8 @@ class SearchService(search_pb2_grpc.StorageSearchServiceServicer):
             await confirm(view)
         elif view.segment:
             await self._rank(view, request, caller, response, ahead)
+        else:
+            await confirm(view)
         return response
 
     def _cosines_ahead(self, owner: UUID, question: search_pb2.Question) -> Pending | None:

@@ -108,6 +108,18 @@ async def test_a_search_that_finds_nothing_in_memory_looks_whether_that_is_all(
     assert texts((await search.ask("ana", "dog", filter={"kinds": [3]})).hits) == ["A dog."]
 
 
+async def test_an_owner_who_had_nothing_left_is_looked_at_again(storage: Storage, search: Search) -> None:
+    gone = create("ana", "A cat.")
+    await storage.written(gone)
+    await attach_all(storage)
+    await search.warm("ana")
+    await storage.written(delete("ana", gone.id))
+    for _ in range(2):
+        assert not (await search.ask("ana", "cat", axis(0))).hits
+    await storage.written(create("ana", "Another cat."))
+    assert texts((await search.ask("ana", "cat", axis(0))).hits) == ["Another cat."]
+
+
 async def test_an_owner_who_is_erased_is_not_answered_from_memory(storage: Storage, search: Search) -> None:
     await storage.written(create("ana", "A cat."))
     await attach_all(storage)
