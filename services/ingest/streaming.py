@@ -156,7 +156,8 @@ class _Session:
     def end(self, error: ReverieError) -> None:
         """Reads no more; what was read is still acknowledged."""
         self.stream.end(error)
-        if self._idle is not None:
+        # It may have run out already, and the reader not heard of it yet.
+        if self._idle is not None and not self._idle.expired():
             self._idle.reschedule(asyncio.get_running_loop().time())
         self._wake()
 

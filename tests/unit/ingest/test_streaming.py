@@ -252,6 +252,18 @@ async def test_a_stream_ends_with_its_jwt(ingest: Ingest) -> None:
 
 
 @served
+async def test_a_process_that_drains_as_a_jwt_expires_ends_every_stream(ingest: Ingest) -> None:
+    first = await ingest.client(expiring(timedelta(seconds=50)))
+    others = [await ingest.client() for _ in range(2)]
+    ends = [asyncio.ensure_future(ends_with(Unauthenticated, first))]
+    ends += [asyncio.ensure_future(ends_with(Draining, other)) for other in others]
+    await asyncio.sleep(50)
+    await ingest.streams.drain()
+    assert asyncio.get_running_loop().time() == 50
+    await asyncio.gather(*ends)
+
+
+@served
 async def test_a_stream_on_which_nothing_comes_ends(ingest: Ingest) -> None:
     client = await ingest.client()
     client.send(1)
