@@ -69,9 +69,9 @@ class Sending:
         self._unanswered += 1
 
     @property
-    def is_exhausted(self) -> bool:
-        """Whether no more memories come."""
-        return self._exhausted
+    def is_all_sent(self) -> bool:
+        """Whether no more memories come, and none waits to be sent on this stream."""
+        return self._exhausted and not self._unsent
 
     def exhaust(self) -> None:
         """No more memories come."""
@@ -83,10 +83,14 @@ class Sending:
         self._unsent = deque(item for item in self._items if item.outcome is None)
 
     def frame(self) -> list[ingest_pb2.StreamItem]:
-        """What is to be sent next; empty if there is nothing."""
+        """What is to be sent next; empty if there is nothing, or the window has no room for it.
+
+        Before a stream says how large its window is, and where a later one's is smaller, more may be taken.
+        """
         messages: list[ingest_pb2.StreamItem] = []
         size = 0
-        while self._unsent and len(messages) < self._frame:
+        most = min(self._frame, self._window - (self._unanswered - len(self._unsent)))
+        while self._unsent and len(messages) < most:
             size += self._unsent[0].size
             if messages and size > FRAME_BYTES:
                 break

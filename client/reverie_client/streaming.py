@@ -37,7 +37,7 @@ class MemoryStream:
         self._sending = Sending(frame)
         self._frame = frame
         self._repeats = caller.repeats(methods.STREAM, patience)
-        # Each is for one who waits: for memories to send, for room to take more, for outcomes.
+        # Each is for one who waits: to send (for memories, and room), for room to take more, for outcomes.
         self._more = asyncio.Event()
         self._room = asyncio.Event()
         self._news = asyncio.Event()
@@ -148,7 +148,7 @@ class MemoryStream:
                 self._watch(silence)
                 await stream.exchange.send(Request(parent=parent, items=items))
                 parent = ""
-            if self._sending.is_exhausted:
+            if self._sending.is_all_sent:
                 await stream.exchange.finish()
                 return
             await self._more.wait()
@@ -160,6 +160,7 @@ class MemoryStream:
             self._caller.sessions.learn(self._user, response.consistency_token)
         again = self._sending.acknowledge(response.results)
         self._news.set()
+        self._more.set()
         if again is not None:
             raise again
 

@@ -23,7 +23,6 @@ from reverie_client.session import MemoryRef, Session
 from reverie_client.streaming import MemoryStream
 
 _Request = ingest_pb2.CreateMemoryRequest
-_Pending = tuple[list[NewMemory], "asyncio.Task[list[Outcome]]"]
 
 
 def _now() -> datetime:
@@ -107,8 +106,11 @@ class Writes(Session):
         read than the stream's window holds; `frame` of them travel together. When an edge or an instance
         goes, the stream goes on elsewhere, and what was not acknowledged is sent again with its id: nothing
         is lost, and nothing is there twice. Raises what keeps it when nothing was acknowledged for
-        `patience`, by default 60 seconds; what was not yielded then may have been created or not.
+        `patience`, by default 60 seconds; what was not yielded then may have been created or not. ValueError
+        for a `frame` below 1.
         """
+        if frame < 1:
+            raise ValueError(f"a frame holds 1 memory or more, not {frame}")
         return MemoryStream(self._caller, self.user_id, self._with_request, frame, patience).outcomes(new)
 
     async def update(

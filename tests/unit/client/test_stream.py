@@ -120,6 +120,7 @@ class Resumed(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.sending = Sending(frame=4)
+        self.window = 4
         self.taken = 0
         self.on_stream: list[int] = []
         self.committed: set[int] = set()
@@ -134,13 +135,14 @@ class Resumed(RuleBasedStateMachine):
     @rule(window=st.integers(1, 12))
     def begin(self, window: int) -> None:
         self.sending.opened(window)
-        self.on_stream = []
+        self.window, self.on_stream = window, []
 
     @rule()
     def send(self) -> None:
         sent = sequences(self.sending)
         assert not {*sent} & {*self.on_stream}
         self.on_stream += sent
+        assert len(self.on_stream) <= self.window
         self.committed.update(sent)
 
     @precondition(lambda self: self.on_stream)

@@ -150,7 +150,8 @@ async def _collect(into: list[Outcome], stream: AsyncIterator[Outcome]) -> None:
 
 
 async def outcomes(user: User, count: int, **options: Any) -> list[Outcome]:
-    found = [outcome async for outcome in user.create_stream(memories(count), frame=10, **options)]
+    options = {"frame": 10, **options}
+    found = [outcome async for outcome in user.create_stream(memories(count), **options)]
     assert [outcome.new.text for outcome in found] == [f"memory {number}" for number in range(count)]
     return found
 
@@ -164,6 +165,23 @@ def test_every_memory_has_one_outcome_in_the_order_given() -> None:
         assert list(world.committed.values()) == [f"memory {number}" for number in range(205)]
         assert (world.sent, len(world.streams)) == (205, 1)
         assert user.consistency_token == "seen"
+
+    run(main())
+
+
+def test_a_frame_larger_than_the_window_is_cut_to_it() -> None:
+    async def main() -> None:
+        world = World([Script(25, UNREACHABLE)])
+        await outcomes(world.user(), 205, frame=100)
+        assert list(world.committed.values()) == [f"memory {number}" for number in range(205)]
+
+    run(main())
+
+
+def test_a_frame_of_nothing_is_told() -> None:
+    async def main() -> None:
+        with pytest.raises(ValueError, match="1 memory or more"):
+            World().user().create_stream(memories(1), frame=0)
 
     run(main())
 
