@@ -46,11 +46,11 @@ _INTERVAL = timedelta(milliseconds=100)
 _SHARE_OF_OBJECTIVE = 0.5
 """Half of the calls shall end within this share of the time in which 95 % of them shall."""
 _MEDIAN = Percent(value=50.0)
-_OF_MANY = ("Batch", "List")
-"""How methods for many things at a time begin, by AIP-132, 231 and 233.
+_OF_MANY = ("BatchCreate", "List")
+"""How methods for many things at a time begin, by AIP-132 and 233. They take long by nature.
 
-They take long by nature. And an answer larger than the edge's buffers counts until its caller has read
-on: who does not would keep out all others.
+And an answer larger than the edge's buffers, as a page may be, counts until its caller has read on: who does
+not would keep out all others.
 """
 
 

@@ -73,13 +73,13 @@ async def test_what_is_too_much_is_refused_with_a_delay_and_all_else_is_answered
     await eventually(comes_through, "the edge lets more in when calls are quick again")
 
 
-async def test_operators_and_batches_are_not_counted_among_the_crowd(
+async def test_operators_and_lists_are_not_counted_among_the_crowd(
     world: World, tellers: list[FakeService]
 ) -> None:
     assert tellers
     edge = world.topology.edges[0]
-    operators, batches = await asyncio.gather(
-        at_once(world, edge.operator_port, CROWD), at_once(world, edge.public_port, CROWD, "BatchDo")
+    operators, lists = await asyncio.gather(
+        at_once(world, edge.operator_port, CROWD), at_once(world, edge.public_port, CROWD, "ListDo")
     )
     assert not operators
-    assert not batches
+    assert not lists

@@ -43,4 +43,4 @@ def test_the_target_is_a_share_of_the_objective_and_long_calls_are_apart() -> No
     ingest = found["reverie.ingest.v1.IngestService"]
     assert timedelta(0) < ingest.target < catalog.INGEST.objective_p95
     assert (ingest.least, ingest.most) == (crowd.LEAST // 3, crowd.MOST // 3)
-    assert {"Batch", "StreamMemories"} <= set(ingest.apart)
+    assert {"BatchCreate", "List", "StreamMemories"} <= set(ingest.apart)
