@@ -55,6 +55,8 @@ async def run(drills: Sequence[Drill], options: Options) -> AsyncGenerator[Recor
 async def take_place(drill: Drill, platform: Platform, options: Options, seed: int) -> Record:
     """Runs one drill on a platform, once that is healthy. CannotRunError if it can't take place."""
     scene = Scene(platform, chance_of(seed, drill.name), say)
+    if options.zones not in {None, len(scene.zones)}:
+        raise CannotRunError(f"the platform has {len(scene.zones)} zones, not {options.zones}")
     if len(scene.zones) not in drill.hypothesis.then:
         raise CannotRunError(f"{drill.name} is not for {len(scene.zones)} zones: see `reverie drill --list`")
     try:
