@@ -2,10 +2,9 @@
 
 from uuid import UUID
 
-from reverie.ingest.v1.ingest_pb2 import CreatedMemory, CreateResult
 from reverie.memory.v1.memory_pb2 import FieldViolation, ItemError, Memory
-from reverie.storage.v1.write_pb2 import WriteStatus
-from services.ingest.lane import Committed, Operation, Outcome
+from reverie.storage.v1.write_pb2 import WriteResult, WriteStatus
+from services.ingest.lane import Committed, Operation
 from services.runtime import names
 from services.runtime.errors import (
     EtagMismatch,
@@ -32,11 +31,16 @@ _REFUSALS: dict[int, type[ReverieError]] = {
 def refusal(operation: Operation, committed: Committed) -> ReverieError | None:
     """Why an operation was not done; None if it was, now or before."""
     result = committed.result
-    if result.status in _DONE:
-        return None
     if result.status == WriteStatus.WRITE_STATUS_ERASED and not operation.change.HasField("create"):
         # Whoever does not create sees an erased user as one without memories.
         return MemoryNotFound()
+    return create_refusal(result)
+
+
+def create_refusal(result: WriteResult) -> ReverieError | None:
+    """The same of a create."""
+    if result.status in _DONE:
+        return None
     return _REFUSALS.get(result.status, InternalError)(result.detail)
 
 
@@ -59,18 +63,6 @@ def fill_updated(memory: Memory, before: Memory, operation: Operation, committed
     memory.create_time.CopyFrom(before.create_time)
     memory.update_time.CopyFrom(committed.commit_time)
     _identify(memory, operation, committed)
-
-
-def result_of(operation: Operation, outcome: Outcome) -> CreateResult:
-    """What became of an item of a batch."""
-    error = outcome if isinstance(outcome, ReverieError) else refusal(operation, outcome)
-    if error is not None:
-        return CreateResult(error=item_error(error))
-    assert isinstance(outcome, Committed)
-    revision = outcome.result.revision
-    return CreateResult(
-        memory=CreatedMemory(name=_name(operation), revision=revision, etag=names.etag(revision))
-    )
 
 
 def item_error(error: ReverieError) -> ItemError:

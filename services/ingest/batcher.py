@@ -9,6 +9,7 @@ from typing import Self
 from services.ingest.bulk import IN_FLIGHT, BulkBatch, BulkLane, Group, Part, State, newest
 from services.ingest.lane import Committed, Lane, Operation, Outcome, Owner, Ticket, outcomes
 from services.ingest.room import Room
+from services.ingest.rows import Row
 from services.ingest.sending import BatchNumbers, Send, Sender
 from services.ingest.turns import Turns
 from services.ingest.yielding import Yielding
@@ -209,12 +210,12 @@ class BulkWrite:
     def __exit__(self, *_exception: object) -> None:
         self.end()
 
-    def submit(self, operations: Sequence[Operation], told: Callable[[Part], None] | None = None) -> Group:
-        """Queues operations. Their outcomes are there by the deadline at the latest, if then as errors.
+    def submit(self, rows: Sequence[Row], told: Callable[[Part], None] | None = None) -> Group:
+        """Queues rows. Their outcomes are there by the deadline at the latest, if then as errors.
 
         `told` hears of each part of them that has its outcomes.
         """
-        group = Group(self._owner, operations, self._deadline, lambda part: self._tell(part, told))
+        group = Group(self._owner, rows, self._deadline, lambda part: self._tell(part, told))
         self._groups.append(group)
         if self._over:
             self._driver.lane.expire(group)

@@ -1,12 +1,12 @@
-"""Bulk: creates that come by the hundred, in batches of their own that no single write shares.
+"""Bulk: creates that come by the hundred, as rows, in batches of their own that no single write shares.
 
-A `BulkLane` is a pure state machine: no clock, no tasks. Callers `submit` groups of operations of one owner;
+A `BulkLane` is a pure state machine: no clock, no tasks. Callers `submit` groups of rows of one owner;
 whoever drives the lane `take`s batches, sends them, and says what became of them by `finish`.
 
-* At most `IN_FLIGHT` batches are in flight, of at most `MAX_ROWS` operations and `MAX_BYTES` bytes: while the
+* At most `IN_FLIGHT` batches are in flight, of at most `MAX_ROWS` rows and `MAX_BYTES` bytes: while the
   database writes one, storage unpacks the other. What arrives meanwhile becomes the next batch.
-* Batches in flight have at most one operation for an owner and id; a second one waits.
-* What is counted, kept and told is groups and parts of them, not operations: of those there are many.
+* Batches in flight have at most one row for an owner and id; a second one waits.
+* What is counted, kept and told is groups and parts of them, not rows: of those there are many.
 """
 
 from collections import deque
@@ -15,8 +15,9 @@ from itertools import groupby
 from typing import NamedTuple
 
 from reverie.storage.v1 import write_pb2
-from services.ingest.lane import Attempts, Operation, Owner
-from services.runtime.errors import DeadlineTooShort, ReverieError, UnknownOutcome
+from services.ingest.lane import Attempts, Owner
+from services.ingest.rows import Row, put, put_operation
+from services.runtime.errors import DeadlineTooShort, InvalidArgument, ReverieError, UnknownOutcome
 
 MAX_ROWS = 256
 MAX_BYTES = 1024 * 1024
@@ -26,7 +27,7 @@ WORTH_ANOTHER = 128
 """Rows that have to wait before they go as a batch beside another one: few are cheaper in the next one."""
 
 BulkOutcome = write_pb2.WriteResult | ReverieError
-"""What the database says of one operation, or why it could not be asked."""
+"""What the database says of one row, or why it could not be asked."""
 
 
 class State(NamedTuple):
@@ -44,22 +45,22 @@ def newest(one: State | None, other: State | None) -> State | None:
 
 
 class Group:
-    """Operations of one owner that were brought together. They are answered part by part, in any order."""
+    """Rows of one owner that were brought together. They are answered part by part, in any order."""
 
-    __slots__ = ("deadline", "left", "operations", "outcomes", "owner", "sent", "state", "told", "unanswered")
+    __slots__ = ("deadline", "left", "outcomes", "owner", "rows", "sent", "state", "told", "unanswered")
 
     def __init__(
-        self, owner: Owner, operations: Sequence[Operation], deadline: float, told: Callable[["Part"], None]
+        self, owner: Owner, rows: Sequence[Row], deadline: float, told: Callable[["Part"], None]
     ) -> None:
         self.owner = owner
-        self.operations = operations
+        self.rows = rows
         self.deadline = deadline
         self.told = told
         """Hears of each part that has its outcomes."""
-        self.outcomes: list[BulkOutcome | None] = [None] * len(operations)
-        self.sent = bytearray(len(operations))
+        self.outcomes: list[BulkOutcome | None] = [None] * len(rows)
+        self.sent = bytearray(len(rows))
         """Not zero for what is, or was, in a batch."""
-        self.unanswered = len(operations)
+        self.unanswered = len(rows)
         self.left = False
         """Whether nobody waits for it any more."""
         self.state: State | None = None
@@ -67,16 +68,16 @@ class Group:
 
 
 class Part(NamedTuple):
-    """Operations of a group that lie side by side."""
+    """Rows of a group that lie side by side."""
 
     group: Group
     start: int
     stop: int
 
     @property
-    def operations(self) -> Sequence[Operation]:
-        """Its operations."""
-        return self.group.operations[self.start : self.stop]
+    def rows(self) -> Sequence[Row]:
+        """Its rows."""
+        return self.group.rows[self.start : self.stop]
 
     @property
     def outcomes(self) -> Sequence[BulkOutcome | None]:
@@ -99,20 +100,39 @@ class BulkBatch(Attempts):
 
     @property
     def rows(self) -> int:
-        """How many operations it has."""
+        """How many creates it has."""
         return len(self.keys)
 
     def add(self, part: Part) -> None:
         """Puts a part in, whose keys are in already."""
         self.parts.append(part)
         part.group.sent[part.start : part.stop] = b"\1" * (part.stop - part.start)
-        index = self.index_of(part.group.owner)
-        operations = self.request.operations
-        for operation in part.operations:
-            operations.add().CopyFrom(operation.change)
-        if index:
-            for change in operations[-(part.stop - part.start) :]:
-                change.owner_index = index
+        self.index_of(part.group.owner)
+
+    def seal(self) -> None:
+        """Fills the request: nothing more is put in."""
+        creates = self.request.creates
+        put(creates, [row for part in self.parts for row in part.rows])
+        if len(self.owner_indices) > 1:
+            for part in self.parts:
+                creates.owner_indices.extend([self.index_of(part.group.owner)] * len(part.rows))
+
+    def failed(self, error: ReverieError, now: float) -> float | None:
+        """Seconds until the request is sent again; None if it is over: then its callers hear the `verdict`.
+
+        Storage of the version before refuses columns: then it is sent again as operations.
+        """
+        if isinstance(error, InvalidArgument) and self.request.HasField("creates"):
+            self._as_operations()
+            return 0.0
+        return super().failed(error, now)
+
+    def _as_operations(self) -> None:
+        self.request.ClearField("creates")
+        for part in self.parts:
+            index = self.index_of(part.group.owner)
+            for row in part.rows:
+                put_operation(self.request.operations.add(owner_index=index), row)
 
 
 class BulkLane:
@@ -125,9 +145,9 @@ class BulkLane:
 
     def submit(self, group: Group) -> None:
         """Queues a group behind those before it."""
-        if group.operations:
-            self._waiting.append(Part(group, 0, len(group.operations)))
-            self._rows += len(group.operations)
+        if group.rows:
+            self._waiting.append(Part(group, 0, len(group.rows)))
+            self._rows += len(group.rows)
 
     def leave(self, group: Group) -> None:
         """Tells a group nothing more, and sends nothing more of it."""
@@ -152,6 +172,7 @@ class BulkLane:
         self._fill(batch)
         if not batch.parts:
             return None
+        batch.seal()
         self._in_flight.append(batch)
         return batch
 
@@ -201,13 +222,13 @@ class BulkLane:
         keys = batch.keys
         flying = [other.keys for other in self._in_flight]
         most = part.start + MAX_ROWS - len(keys)
-        for at, operation in enumerate(part.operations[: most - part.start], part.start):
-            key = operation.key
+        for at, row in enumerate(part.rows[: most - part.start], part.start):
+            key = row.key
             if key in keys or any(key in other for other in flying):
                 return True, at, room
-            if operation.size > room and keys:
+            if row.size > room and keys:
                 return False, at, 0
-            room -= operation.size
+            room -= row.size
             keys.add(key)
         return False, min(part.stop, most), room
 

@@ -1,6 +1,7 @@
 """From a client's memory to what is stored: defaults filled in, and its words reduced to terms."""
 
 from datetime import date
+from functools import lru_cache
 
 from reverie.memory.v1.memory_pb2 import Memory, MemoryKind, OccurredPrecision
 from reverie.storage.v1.write_pb2 import Content
@@ -9,10 +10,10 @@ from services.runtime.terms import ANALYZER, memory_terms, traits
 OUTPUT_ONLY = ("name", "revision", "etag", "create_time", "update_time", "analysis")
 """What a client cannot set."""
 
-_NOTE = MemoryKind.MEMORY_KIND_NOTE
-_INSTANT = OccurredPrecision.OCCURRED_PRECISION_INSTANT
+NOTE = MemoryKind.MEMORY_KIND_NOTE
+INSTANT = OccurredPrecision.OCCURRED_PRECISION_INSTANT
 _EPOCH = date(1970, 1, 1).toordinal()
-_DAY = 86_400
+DAY = 86_400
 
 
 def fill(content: Content, memory: Memory) -> None:
@@ -41,9 +42,9 @@ def complete(memory: Memory) -> None:
     # Fields that this version does not know would be stored by nobody and still take room in a batch.
     memory.DiscardUnknownFields()
     if not memory.kind:
-        memory.kind = _NOTE
+        memory.kind = NOTE
     if not memory.occurred_precision:
-        memory.occurred_precision = _INSTANT
+        memory.occurred_precision = INSTANT
 
 
 def _sets_output(memory: Memory) -> bool:
@@ -61,4 +62,10 @@ def _sets_output(memory: Memory) -> bool:
 def local_date(memory: Memory) -> date:
     """The day on which an accepted memory happened, where the person was."""
     local_seconds = memory.occurred_at.seconds + memory.occurred_utc_offset.seconds
-    return date.fromordinal(_EPOCH + local_seconds // _DAY)
+    return date_of(local_seconds // DAY)
+
+
+@lru_cache(maxsize=4_096)
+def date_of(day: int) -> date:
+    """The date of a day, counted from 1970-01-01."""
+    return date.fromordinal(_EPOCH + day)

@@ -20,9 +20,18 @@ _PLACE = struct.Struct("<BBdd")
 _SOURCE = struct.Struct("<Bi")
 _SIZE = struct.Struct("<q")
 
+_USUAL = struct.Struct("<BBBqiBqBBddBiI")
+"""What the encoding of a memory with none but the usual fields begins with, up to the length of its text."""
+
 _NO_PLACE = _PLACE.pack(False, False, 0.0, 0.0)  # noqa: FBT003  (numbers, all of them)
 _NO_SOURCE = _SOURCE.pack(False, 0)  # noqa: FBT003
 _NOTHING = _LENGTH.pack(0)
+
+NO_NAMES = _NOTHING * 2
+"""The names of no source."""
+
+_NO_LANGUAGE_OR_PLACE = _NOTHING * 2
+_NO_LISTS = _NOTHING * 3
 
 
 def fingerprint(memory: Memory) -> bytes:
@@ -48,6 +57,26 @@ def fingerprint(memory: Memory) -> bytes:
             _attachments(memory.attachments),
         ))
     ).digest()  # fmt: skip
+
+
+def usual(
+    kind: int, precision: int, occurred_at: int, offset: int, text: bytes, position: int | None, names: bytes
+) -> bytes:
+    """The fingerprint of a memory with nothing but these, its defaults filled in.
+
+    Microseconds since 1970, seconds; `position` is None without a source.
+    """
+    has_source = position is not None
+    head = _USUAL.pack(
+        VERSION, kind, precision, occurred_at, offset, 0, 0, 0, 0, 0.0, 0.0,
+        has_source, position or 0, len(text),
+    )  # fmt: skip
+    return sha256(b"".join((head, text, _NO_LANGUAGE_OR_PLACE, names, _NO_LISTS))).digest()
+
+
+def names(conversation: str, speaker: str) -> bytes:
+    """The names of a source, as `usual` takes them."""
+    return _text(conversation) + _text(speaker)
 
 
 def _head(memory: Memory) -> bytes:

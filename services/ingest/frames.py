@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from reverie.ingest.v1.ingest_pb2 import StreamItem, StreamMemoriesResponse
-from services.ingest import writes
 from services.ingest.batcher import BulkWrite
 from services.ingest.bulk import Part
-from services.ingest.lane import Operation, Owner
+from services.ingest.lane import Owner
 from services.ingest.receipts import Receipts, refuse
+from services.ingest.rows import Row, row
 from services.ingest.stream import Frame
 from services.runtime.errors import InvalidArgument, ReverieError
 
@@ -28,10 +28,10 @@ class Settled(NamedTuple):
             for item, error in zip(self.items, self.refused, strict=True):
                 refuse(add(sequence=item.sequence).result, error)
             return
-        operations, outcomes, fill = self.part.operations, self.part.outcomes, receipts.fill
-        for item, operation, outcome in zip(self.items, operations, outcomes, strict=True):
+        fill = receipts.fill
+        for item, outcome in zip(self.items, self.part.outcomes, strict=True):
             if outcome is not None:
-                fill(add(sequence=item.sequence).result, item.request.memory_id, operation, outcome)
+                fill(add(sequence=item.sequence).result, item.request.memory_id, outcome)
 
 
 class FrameWrite:
@@ -45,15 +45,15 @@ class FrameWrite:
         self._settled = settled
         self._unsettled = frame.unanswered
         self._taken: list[StreamItem] = []
-        self._operations: list[Operation] = []
+        self._rows: list[Row] = []
         self._broken: list[StreamItem] = []
         self._errors: list[ReverieError] = []
 
     def prepare(self, owner: Owner, parent: str, items: Sequence[StreamItem], now: datetime) -> None:
-        """Checks some of its items and makes operations of those that are acceptable."""
+        """Checks some of its items and makes rows of those that are acceptable."""
         for item in items:
             try:
-                self._operations.append(_operation(owner, parent, item, now))
+                self._rows.append(_row(owner, parent, item, now))
                 self._taken.append(item)
             except InvalidArgument as wrong:
                 self._broken.append(item)
@@ -61,14 +61,12 @@ class FrameWrite:
 
     def submit(self) -> None:
         """Refuses what is broken of what was prepared, and has the rest written."""
-        taken, operations, broken, errors = self._taken, self._operations, self._broken, self._errors
-        self._taken, self._operations, self._broken, self._errors = [], [], [], []
+        taken, rows, broken, errors = self._taken, self._rows, self._broken, self._errors
+        self._taken, self._rows, self._broken, self._errors = [], [], [], []
         if broken:
             self._settle(Settled(broken, None, errors))
-        if operations:
-            self._write.submit(
-                operations, lambda part: self._settle(Settled(taken[part.start : part.stop], part))
-            )
+        if rows:
+            self._write.submit(rows, lambda part: self._settle(Settled(taken[part.start : part.stop], part)))
 
     def end(self) -> None:
         """Leaves what is not answered."""
@@ -86,8 +84,8 @@ class FrameWrite:
         return not self._unsettled
 
 
-def _operation(owner: Owner, parent: str, item: StreamItem, now: datetime) -> Operation:
+def _row(owner: Owner, parent: str, item: StreamItem, now: datetime) -> Row:
     request = item.request
     if request.parent and request.parent != parent:
         raise InvalidArgument.of("parent", "is left out or that of the stream")
-    return writes.create(owner, request, None, 0, now)
+    return row(owner, request, None, 0, now)

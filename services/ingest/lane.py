@@ -35,7 +35,7 @@ FIRST_PAUSE = 0.02
 
 LONGEST_PAUSE = 0.5
 
-_FRAME = 16
+FRAME = 16
 """Bytes that an operation, or an owner, takes in a batch beyond its own: tags, lengths, numbers."""
 
 _DOUBTFUL = (UnknownOutcome, PeerUnavailable, DeadlineExceeded, TooLarge)
@@ -68,7 +68,7 @@ class Operation:
         self.identity = identity
         """Two operations on a memory are the same if their identities are equal."""
         self.key = owner.owner + change.id
-        self.size = change.ByteSize() + _FRAME
+        self.size = change.ByteSize() + FRAME
 
 
 class Committed(NamedTuple):
@@ -123,6 +123,11 @@ class Attempts:
         """The latest deadline of those who still wait; None if nobody does."""
         raise NotImplementedError
 
+    @property
+    def rows(self) -> int:
+        """How many operations it has."""
+        raise NotImplementedError
+
     def index_of(self, owner: Owner) -> int:
         """The owner's place in the request; it is put there if it has none."""
         index = self.owner_indices.get(owner.owner)
@@ -151,9 +156,7 @@ class Attempts:
 
     def check(self, response: write_pb2.WriteBatchResponse) -> None:
         """ValueError if the response does not fit the request."""
-        if len(response.results) != len(self.request.operations) or len(response.owner_revisions) != len(
-            self.owner_indices
-        ):
+        if len(response.results) != self.rows or len(response.owner_revisions) != len(self.owner_indices):
             raise ValueError("storage answered for another number of operations or owners than it was sent")
 
 
@@ -171,6 +174,11 @@ class Batch(Attempts, Generic[Caller]):
         """The latest deadline of those who still wait; None if nobody does."""
         return max((ticket.deadline for entry in self.entries for ticket in entry.tickets), default=None)
 
+    @property
+    def rows(self) -> int:
+        """How many operations it has."""
+        return len(self.entries)
+
     def add(self, entry: Entry[Caller]) -> None:
         """Puts an operation in."""
         entry.sent = True
@@ -183,7 +191,7 @@ class Batch(Attempts, Generic[Caller]):
         """How much larger the batch would be with this operation, in bytes; rather too many than too few."""
         if operation.owner.owner in self.owner_indices:
             return operation.size
-        return operation.size + 2 * _FRAME + len(operation.owner.user) + _FRAME
+        return operation.size + 2 * FRAME + len(operation.owner.user) + FRAME
 
 
 class Lane(Generic[Caller]):

@@ -1,12 +1,9 @@
 """What callers of bulk are told of each item: a receipt, or why there is none."""
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from reverie.ingest.v1.ingest_pb2 import CreateResult
 from reverie.storage.v1.write_pb2 import WriteStatus
 from services.ingest import answers
 from services.ingest.bulk import BulkOutcome
-from services.ingest.lane import Committed, Operation
 from services.runtime import names
 from services.runtime.errors import InternalError, ReverieError
 
@@ -22,7 +19,7 @@ class Receipts:
         # What is committed together has one revision.
         self._revision, self._etag = 0, names.etag(0)
 
-    def fill(self, result: CreateResult, memory_id: str, operation: Operation, outcome: BulkOutcome) -> None:
+    def fill(self, result: CreateResult, memory_id: str, outcome: BulkOutcome) -> None:
         """Says what became of an item that was submitted."""
         if isinstance(outcome, ReverieError):
             refuse(result, outcome)
@@ -35,8 +32,7 @@ class Receipts:
             memory.revision = revision
             memory.etag = self._etag
         else:
-            error = answers.refusal(operation, Committed(outcome, Timestamp(), b"", 0))
-            refuse(result, error or InternalError())
+            refuse(result, answers.create_refusal(outcome) or InternalError())
 
 
 def refuse(result: CreateResult, error: ReverieError) -> None:

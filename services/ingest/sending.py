@@ -54,7 +54,7 @@ class Sender:
     async def answered(self, batch: Attempts) -> Answer:
         """Sends a batch until it is known what happened, or nobody waits. The answer fits the batch."""
         began = asyncio.get_running_loop().time()
-        self._numbers.rows.observe(len(batch.request.operations), self._sort)
+        self._numbers.rows.observe(batch.rows, self._sort)
         answer = await self._until_known(batch, began)
         self._numbers.seconds.observe(asyncio.get_running_loop().time() - began, self._sort)
         return answer

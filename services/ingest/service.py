@@ -18,6 +18,7 @@ from services.ingest.batcher import Batcher, BulkWrite
 from services.ingest.bulk import Group
 from services.ingest.lane import Committed, Operation, Owner
 from services.ingest.receipts import Receipts, refuse
+from services.ingest.rows import Row, row
 from services.ingest.streaming import Streams
 from services.ingest.turns import SLICE
 from services.ingest.writes import Origin
@@ -160,7 +161,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
                 _prepared(owner, item, request.parent, origin, index, now)
                 for index, item in enumerate(request.requests[start : start + SLICE], start)
             ]
-            group = bulk.submit([each for each in prepared if isinstance(each, Operation)])
+            group = bulk.submit([each for each in prepared if isinstance(each, Row)])
             at = count()
             items += (each if isinstance(each, InvalidArgument) else (group, next(at)) for each in prepared)
         return items
@@ -246,12 +247,12 @@ def _prepared(
     origin: Origin | None,
     index: int,
     now: datetime,
-) -> Operation | InvalidArgument:
-    """The create of an item of a batch, or what is wrong with it."""
+) -> Row | InvalidArgument:
+    """The row of an item of a batch, or what is wrong with it."""
     if item.parent and item.parent != parent:
         return InvalidArgument.of("parent", "is left out or that of the batch")
     try:
-        return writes.create(owner, item, origin, index, now)
+        return row(owner, item, origin, index, now)
     except InvalidArgument as wrong:
         return wrong
 
@@ -283,7 +284,7 @@ def _results(user: str, items: Sequence[Item]) -> ingest_pb2.BatchCreateMemories
             refuse(result, item)
             continue
         group, at = item
-        operation, outcome = group.operations[at], group.outcomes[at]
+        outcome = group.outcomes[at]
         if outcome is not None:
-            receipts.fill(result, str(UUID(bytes=operation.change.id)), operation, outcome)
+            receipts.fill(result, group.rows[at].memory_id, outcome)
     return response

@@ -31,61 +31,24 @@ SEPARATOR = "\x1f"
 
 _LANGUAGE = re.compile(r"[A-Za-z0-9-]{0,35}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_KINDS = frozenset(MemoryKind.values())
-_PRECISIONS = frozenset(OccurredPrecision.values())
+KINDS = frozenset(MemoryKind.values())
+PRECISIONS = frozenset(OccurredPrecision.values())
 
 Found = list[Violation]
 
 
 def violations(memory: Memory, prefix: str = "memory.") -> Found:
     """Every limit that the client's fields of a memory break; empty if it is acceptable."""
-    return [] if is_plain(memory) else all_violations(memory, prefix)
-
-
-def is_plain(memory: Memory) -> bool:
-    """Whether a memory has none but the usual fields, and these break no limit. Of most this is soon said."""
-    text = memory.text
-    return (
-        0 < len(text.encode()) <= MAX_TEXT
-        and "\0" not in text
-        and memory.HasField("occurred_at")
-        and _is_instant(memory.occurred_at)
-        and memory.kind in _KINDS
-        and memory.occurred_precision in _PRECISIONS
-        and not memory.language
-        and not memory.HasField("occurred_until")
-        and not memory.HasField("place")
-        and not memory.people
-        and not memory.labels
-        and not memory.attachments
-        and (not memory.HasField("source") or _is_plain_source(memory.source))
-        and (not memory.HasField("occurred_utc_offset") or _is_offset(memory.occurred_utc_offset))
-    )
-
-
-def _is_plain_source(source: Source) -> bool:
-    conversation, speaker = source.conversation, source.speaker
-    return (
-        0 < len(conversation.encode()) <= MAX_NAME
-        and len(speaker.encode()) <= MAX_NAME
-        and "\0" not in conversation
-        and "\0" not in speaker
-        and source.position >= 0
-    )
-
-
-def all_violations(memory: Memory, prefix: str) -> Found:
-    """The same, by looking at every field."""
     found: Found = []
     _check_text(found, f"{prefix}text", memory.text, 1, MAX_TEXT)
-    _check_known(found, f"{prefix}kind", memory.kind, _KINDS)
+    _check_known(found, f"{prefix}kind", memory.kind, KINDS)
     _check_times(found, prefix, memory)
     if memory.HasField("place"):
         _check_place(found, f"{prefix}place", memory.place)
     _check_names(found, f"{prefix}people", memory.people, MAX_PEOPLE, MAX_NAME)
     _check_names(found, f"{prefix}labels", memory.labels, MAX_LABELS, 64)
     if memory.HasField("source"):
-        _check_source(found, f"{prefix}source", memory.source)
+        found += source_violations(memory.source, f"{prefix}source")
     if _LANGUAGE.fullmatch(memory.language) is None:
         found.append(Violation(f"{prefix}language", "has up to 35 letters, digits and hyphens"))
     _check_attachments(found, f"{prefix}attachments", memory.attachments)
@@ -113,7 +76,7 @@ def _check_times(found: Found, prefix: str, memory: Memory) -> None:
         found.append(Violation(f"{prefix}occurred_at", "is required"))
     if memory.HasField("occurred_utc_offset"):
         _check_offset(found, f"{prefix}occurred_utc_offset", memory.occurred_utc_offset)
-    _check_known(found, f"{prefix}occurred_precision", memory.occurred_precision, _PRECISIONS)
+    _check_known(found, f"{prefix}occurred_precision", memory.occurred_precision, PRECISIONS)
     if memory.HasField("occurred_until"):
         _check_instant(found, f"{prefix}occurred_until", memory.occurred_until)
         # An update may have it alone; the memory that comes of it is checked whole.
@@ -128,7 +91,8 @@ def _check_instant(found: Found, field: str, instant: Timestamp) -> None:
         found.append(Violation(field, "is in whole microseconds"))
 
 
-def _is_instant(instant: Timestamp) -> bool:
+def is_instant(instant: Timestamp) -> bool:
+    """Whether an instant is acceptable."""
     return EARLIEST <= instant.seconds < LATEST and _is_whole(instant.nanos)
 
 
@@ -136,12 +100,13 @@ def _is_whole(nanos: int) -> bool:
     return 0 <= nanos < 1_000_000_000 and not nanos % 1000
 
 
-def _is_offset(offset: Duration) -> bool:
+def is_offset(offset: Duration) -> bool:
+    """Whether a UTC offset is acceptable."""
     return -MAX_OFFSET <= offset.seconds <= MAX_OFFSET and not offset.seconds % 60 and not offset.nanos
 
 
 def _check_offset(found: Found, field: str, offset: Duration) -> None:
-    if not _is_offset(offset):
+    if not is_offset(offset):
         found.append(Violation(field, "is in whole minutes from -18 h to +18 h"))
 
 
@@ -169,11 +134,14 @@ def _check_names(found: Found, field: str, names: Sequence[str], most: int, long
             found.append(Violation(f"{field}[{index}]", "has no U+001F"))
 
 
-def _check_source(found: Found, field: str, source: Source) -> None:
+def source_violations(source: Source, field: str = "source") -> Found:
+    """Every limit that a source breaks."""
+    found: Found = []
     _check_text(found, f"{field}.conversation", source.conversation, 1, MAX_NAME)
     _check_text(found, f"{field}.speaker", source.speaker, 0, MAX_NAME)
     if source.position < 0:
         found.append(Violation(f"{field}.position", "lies from 0 to 2147483647"))
+    return found
 
 
 def _check_attachments(found: Found, field: str, attachments: Sequence[Attachment]) -> None:

@@ -10,11 +10,11 @@ from uuid import UUID
 
 from reverie.storage.v1 import write_pb2
 from services.runtime.errors import InvalidArgument, Violation
-from services.storage import records
+from services.storage import creates, records
 
 MAX_OPERATIONS = 1_000
 
-CREATE, UPDATE, DELETE = 0, 1, 2
+CREATE, UPDATE, DELETE = creates.CREATE, 1, 2
 """Operations, as the write function numbers them."""
 
 
@@ -58,9 +58,11 @@ class Operation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Operations to commit together, each with its place in the request."""
+    """Operations to commit together, column by column, each with its place in the request."""
 
-    operations: tuple[tuple[int, Operation], ...]
+    places: Sequence[int]
+    columns: tuple[list[Any], ...]
+    """A list for each field of `Operation`, in their order."""
 
     @classmethod
     def of(cls, request: write_pb2.WriteBatchRequest) -> "Batch":
@@ -69,35 +71,54 @@ class Batch:
         if broken:
             raise InvalidArgument.collected(broken)
         owners = [Owner(owner.owner, owner.tenant, owner.user) for owner in request.owners]
-        operations = ((owners[item.owner_index], item) for item in request.operations)
-        return cls(tuple(enumerate(_operation(owner, item) for owner, item in operations)))
+        if request.HasField("creates"):
+            return cls.made_of(creates.columns(request.creates, owners))
+        rows = (_operation(owners[item.owner_index], item) for item in request.operations)
+        return cls.made_of(tuple([*column] for column in zip(*rows, strict=True)))
+
+    @classmethod
+    def made_of(cls, columns: tuple[list[Any], ...]) -> "Batch":
+        """A whole batch."""
+        return cls(range(len(columns[0])), columns)
 
     def __len__(self) -> int:
-        return len(self.operations)
+        return len(self.places)
+
+    def operations(self) -> Iterator[tuple[int, Operation]]:
+        """Each operation, with its place in the request."""
+        return zip(self.places, map(Operation._make, zip(*self.columns, strict=True)), strict=True)
+
+    def keys(self) -> Iterator[tuple[int, Owner, UUID]]:
+        """What each operation is, whose memory it changes, and which."""
+        return zip(*self.columns[:3], strict=True)
 
     def halves(self) -> "tuple[Batch, Batch]":
         """Two batches that are this one together."""
-        middle = len(self.operations) // 2
-        return Batch(self.operations[:middle]), Batch(self.operations[middle:])
+        middle = len(self) // 2
+        return self._cut(slice(None, middle)), self._cut(slice(middle, None))
+
+    def _cut(self, part: slice) -> "Batch":
+        return Batch(self.places[part], tuple(column[part] for column in self.columns))
 
     def owners(self) -> list[Owner]:
         """The owners, each once, in the order in which they are locked."""
-        return sorted({operation.owner for _, operation in self.operations})
+        return sorted({*self.columns[1]})
 
     def arguments(self) -> list[Any]:
         """The arguments of the write function."""
         owners = self.owners()
         places = {owner: place for place, owner in enumerate(owners, start=1)}
-        columns = [list(column) for column in zip(*(row for _, row in self.operations), strict=True)]
-        columns[1] = [places[owner] for owner in columns[1]]
-        changes = [place for place, op in enumerate(columns[0], start=1) if op != CREATE]
+        ops, of, ids, from_revisions, *contents = self.columns
         return [
             [records.id_of(owner.owner) for owner in owners],
             [records.id_of(owner.tenant) for owner in owners],
             [owner.user for owner in owners],
-            changes,
-            *columns[:4],
-            *(column if column.count(None) < len(column) else None for column in columns[4:]),
+            [place for place, op in enumerate(ops, start=1) if op != CREATE],
+            ops,
+            [places[owner] for owner in of],
+            ids,
+            from_revisions,
+            *(column if column.count(None) < len(column) else None for column in contents),
         ]
 
 
@@ -125,14 +146,14 @@ def _written(
     has_offset = memory.HasField("occurred_utc_offset")
     offset = records.whole_minutes(memory.occurred_utc_offset) if has_offset else 0
     has_source, source = memory.HasField("source"), memory.source
-    has_place, place = memory.HasField("place"), memory.place
+    until, *rare = creates.rare_fields(memory)
     return Operation(
         op,
         owner,
         id_,
         revision,
         occurred_at,
-        records.microseconds(memory.occurred_until) if memory.HasField("occurred_until") else None,
+        until,
         offset if has_offset else None,
         memory.occurred_precision,
         records.local_day(occurred_at, offset, memory.occurred_precision),
@@ -145,18 +166,16 @@ def _written(
         source.conversation if has_source else None,
         source.speaker or None if has_source else None,
         source.position if has_source else None,
-        memory.language or None,
-        place.name if has_place else None,
-        place.latitude if has_place and place.HasField("latitude") else None,
-        place.longitude if has_place and place.HasField("longitude") else None,
-        records.array_literal(memory.labels),
-        records.array_literal(memory.people),
-        records.attachments_json(memory.attachments),
+        *rare,
     )
 
 
 def _broken(request: write_pb2.WriteBatchRequest) -> Iterator[Violation]:
-    if not 1 <= len(request.operations) <= MAX_OPERATIONS:
+    has_creates = request.HasField("creates")
+    if has_creates and request.operations:
+        yield Violation("operations", "has no entry beside `creates`")
+        return
+    if not has_creates and not 1 <= len(request.operations) <= MAX_OPERATIONS:
         yield Violation("operations", f"has 1 to {MAX_OPERATIONS} entries")
         return
     for at, owner in enumerate(request.owners):
@@ -164,7 +183,10 @@ def _broken(request: write_pb2.WriteBatchRequest) -> Iterator[Violation]:
             yield Violation(f"owners[{at}]", "has an owner and a tenant of 16 bytes")
     if len({owner.owner for owner in request.owners}) < len(request.owners):
         yield Violation("owners", "names each owner once")
-    yield from _broken_operations(request.operations, len(request.owners))
+    if has_creates:
+        yield from creates.broken(request.creates, len(request.owners), MAX_OPERATIONS)
+    else:
+        yield from _broken_operations(request.operations, len(request.owners))
 
 
 def _broken_operations(operations: Sequence[write_pb2.WriteOperation], owners: int) -> Iterator[Violation]:

@@ -64,21 +64,25 @@ class Written:
         later = {} if committed == self.committed else {"commit_time": records.instant(committed)}
         for owner, revision in zip(part.owners(), owner_revisions, strict=True):
             self.revisions[owner.owner] = max(revision, self.revisions.get(owner.owner, 0))
-        for (place, operation), status, revision in zip(part.operations, statuses, revisions, strict=True):
+        for place, status, revision in zip(part.places, statuses, revisions, strict=True):
             self.results[place] = there.get(place) or {"status": status, "revision": revision or 0, **later}
-            if status == WRITTEN and operation.op != DELETE:
-                self.due.append((records.id_of(operation.owner.owner), operation.id))
+        owners = {owner: records.id_of(owner.owner) for owner in part.owners()}
+        self.due += [
+            (owners[owner], id_)
+            for (op, owner, id_), status in zip(part.keys(), statuses, strict=True)
+            if status == WRITTEN and op != DELETE
+        ]
 
     def refused(self, part: Batch, detail: str) -> None:
         """Adds one operation that the database refused."""
-        ((place, _),) = part.operations
+        (place,) = part.places
         self.results[place] = {"status": REFUSED, "detail": detail}
 
     def response(self, request: write_pb2.WriteBatchRequest) -> write_pb2.WriteBatchResponse:
         """The answer. Without a commit time and lineage if every operation was refused."""
         return write_pb2.WriteBatchResponse(
             commit_time=records.instant(self.committed) if self.lineage else None,
-            results=[self.results[place] for place in range(len(request.operations))],
+            results=[self.results[place] for place in range(len(self.results))],
             owner_revisions=[self.revisions.get(owner.owner, 0) for owner in request.owners],
             lineage=self.lineage,
         )
@@ -149,7 +153,7 @@ class WriteService(write_pb2_grpc.StorageWriteServiceServicer):
         """
         asked = [
             (place, operation)
-            for (place, operation), status in zip(part.operations, statuses, strict=True)
+            for (place, operation), status in zip(part.operations(), statuses, strict=True)
             if status == ALREADY_THERE and operation.op != DELETE
         ]
         found: dict[int, records.Fields] = {place: {"status": DELETED} for place, _ in asked}

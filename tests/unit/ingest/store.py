@@ -10,6 +10,7 @@ from reverie.storage.v1 import write_pb2
 from reverie.storage.v1.read_pb2 import GetMemoryRequest, GetMemoryResponse
 from services.runtime import names
 from services.runtime.errors import MemoryNotFound
+from tests.unit.ingest.operations import operations
 
 Status = write_pb2.WriteStatus
 LINEAGE = b"lineage"
@@ -48,7 +49,7 @@ class Store:
         for owner in request.owners:
             self.revisions[owner.owner] = self.revisions.get(owner.owner, 0) + 1
             response.owner_revisions.append(self.revisions[owner.owner])
-        for operation in request.operations:
+        for operation in operations(request):
             result = self._apply(request.owners[operation.owner_index], operation)
             if request.without_memories:
                 result.ClearField("memory")

@@ -22,7 +22,7 @@ from services.runtime.errors import (
     UnknownOutcome,
 )
 from tests.unit.ingest.callers import INES
-from tests.unit.ingest.operations import operation, owner, written
+from tests.unit.ingest.operations import operation, operations, owner, row, written
 from tests.unit.ingest.skipping import run
 
 OWNER = owner(1, "ines")
@@ -40,7 +40,7 @@ class Storage:
         self.most_at_once = 0
 
     async def send(self, request: WriteBatchRequest, seconds: float) -> WriteBatchResponse:
-        self.batches.append((now(), len(request.operations)))
+        self.batches.append((now(), len(operations(request))))
         self.requests.append(request.SerializeToString())
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -125,7 +125,7 @@ def test_a_bulk_write_does_not_delay_a_single_one() -> None:
         rows = 2 * bulk_lane.IN_FLIGHT * bulk_lane.MAX_ROWS
         async with batcher(storage, queue_rows=rows) as writes:
             with writes.bulk(OWNER, rows, 1000, 30) as bulk:
-                group = bulk.submit([operation(memory=at) for at in range(rows)])
+                group = bulk.submit([row(memory=at) for at in range(rows)])
                 await asyncio.sleep(0.5)
                 await writes.write(operation(memory=1), 5)
                 assert now() == 1.5
@@ -386,7 +386,7 @@ def test_items_of_a_bulk_write_tell_apart_what_was_sent_and_what_was_not() -> No
         sent = bulk_lane.MAX_ROWS
         async with batcher(storage, queue_rows=5000) as writes:
             with writes.bulk(OWNER, 5 * sent, 1, 3) as bulk:
-                group = bulk.submit([operation(memory=at) for at in range(5 * sent)], heard.append)
+                group = bulk.submit([row(memory=at) for at in range(5 * sent)], heard.append)
                 await bulk.answered()
             assert now() == 3
         kinds = [type(each) for each in group.outcomes]
@@ -405,9 +405,9 @@ def test_items_that_come_after_the_deadline_do_not_wait_for_their_turn() -> None
         storage = Storage(takes=2)
         async with batcher(storage) as writes:
             with writes.bulk(OWNER, 2, 1, 1) as bulk:
-                first = bulk.submit([operation(memory=1)])
+                first = bulk.submit([row(memory=1)])
                 await asyncio.sleep(1.5)
-                second = bulk.submit([operation(memory=2)])
+                second = bulk.submit([row(memory=2)])
                 await bulk.answered()
                 assert now() == 1.5
         assert [type(each) for each in (*first.outcomes, *second.outcomes)] == [
@@ -425,7 +425,7 @@ def test_a_bulk_write_that_is_given_up_leaves_nothing_waiting() -> None:
         sent = bulk_lane.MAX_ROWS
         async with batcher(storage, queue_rows=5000) as writes:
             with writes.bulk(OWNER, 4 * sent, 1, 30) as bulk:
-                bulk.submit([operation(memory=at) for at in range(4 * sent)])
+                bulk.submit([row(memory=at) for at in range(4 * sent)])
                 await asyncio.sleep(0.5)
         assert [rows for _, rows in storage.batches] == [sent, sent]
         assert now() == 1

@@ -17,21 +17,25 @@ from hypothesis.stateful import (
 from reverie.storage.v1.write_pb2 import WriteResult
 from services.ingest import bulk
 from services.ingest.bulk import BulkBatch, BulkLane, Group, Part, State
-from services.ingest.lane import Operation
-from services.runtime.errors import DeadlineTooShort, PeerUnavailable, StoreDown, UnknownOutcome
-from tests.unit.ingest.operations import operation, owner, written
+from services.runtime.errors import (
+    DeadlineTooShort,
+    InvalidArgument,
+    PeerUnavailable,
+    StoreDown,
+    UnknownOutcome,
+)
+from tests.unit.ingest.operations import operations, owner, row, written
 
 MEMORIES = range(40)
 
 
 def group(*memories: int, of: int = 1, told: Any = lambda _part: None, deadline: float = 9.0) -> Group:
-    operations = [operation(of=of, memory=memory) for memory in memories]
-    return Group(owner(of, "ines"), operations, deadline, told)
+    return Group(owner(of, "ines"), [row(of=of, memory=memory) for memory in memories], deadline, told)
 
 
 def rows(batch: BulkBatch | None) -> list[int]:
     assert batch is not None
-    return [int.from_bytes(change.id) for change in batch.request.operations]
+    return [int.from_bytes(change.id) for change in operations(batch.request)]
 
 
 def taken(lane: BulkLane) -> BulkBatch:
@@ -104,15 +108,15 @@ def test_one_memory_of_two_owners_is_two() -> None:
     lane.submit(group(1, of=2))
     batch = taken(lane)
     assert rows(batch) == [1, 1]
-    assert [change.owner_index for change in batch.request.operations] == [0, 1]
+    assert [change.owner_index for change in operations(batch.request)] == [0, 1]
     assert [of.owner for of in batch.request.owners] == [(1).to_bytes(16), (2).to_bytes(16)]
 
 
 def test_bytes_are_counted_and_what_is_too_large_alone_goes_alone() -> None:
     lane = BulkLane()
     sizes = (bulk.MAX_BYTES // 2, bulk.MAX_BYTES, 1, 1)
-    operations = [operation(memory=at, size=size) for at, size in enumerate(sizes)]
-    lane.submit(Group(owner(1, "ines"), operations, 9.0, lambda _part: None))
+    each = [row(memory=at, size=size) for at, size in enumerate(sizes)]
+    lane.submit(Group(owner(1, "ines"), each, 9.0, lambda _part: None))
     batches = []
     while (batch := lane.take()) is not None:
         batches.append(rows(batch))
@@ -222,11 +226,11 @@ class Bulk(RuleBasedStateMachine):
         assert set(self.told.values()) <= {1}
         for number, one in enumerate(self.all):
             told = sum(1 for group_number, _ in self.told if group_number == number)
-            assert told == len(one.operations) or one.left
+            assert told == len(one.rows) or one.left
 
 
 def _keys(batch: BulkBatch) -> set[bytes]:
-    found = [_key(batch, change) for change in batch.request.operations]
+    found = [_key(batch, change) for change in operations(batch.request)]
     assert len(found) == len(set(found))
     return set(found)
 
@@ -240,6 +244,14 @@ def test_every_operation_is_answered_once() -> None:
     run_state_machine_as_test(Bulk, settings=settings(max_examples=80, stateful_step_count=40, deadline=None))
 
 
-def test_keys_are_those_of_operations() -> None:
-    one: Operation = operation(of=3, memory=4)
-    assert one.key == (3).to_bytes(16) + (4).to_bytes(16)
+def test_storage_that_knows_no_columns_gets_operations() -> None:
+    lane = BulkLane()
+    lane.submit(group(1, 2))
+    lane.submit(group(3, of=2))
+    batch = taken(lane)
+    meant = operations(batch.request)
+    assert batch.failed(InvalidArgument.of("operations", "has 1 to 1000 entries"), now=0.0) == 0.0
+    assert [*batch.request.operations] == meant
+    assert not batch.request.HasField("creates")
+    batch.check(written(batch.request))
+    assert batch.failed(InvalidArgument.of("operations[0].id", "has 16 bytes"), now=0.0) is None

@@ -14,9 +14,6 @@ from services.ingest.validation import (
     EARLIEST,
     LATEST,
     MAX_OFFSET,
-    MAX_TEXT,
-    all_violations,
-    is_plain,
     violations,
 )
 from tests.unit.ingest.memories import accepted, anything, plain
@@ -37,39 +34,6 @@ def broken(**fields: Any) -> list[str]:
 @given(accepted())
 def test_what_the_contract_allows_is_accepted(memory: Memory) -> None:
     assert violations(memory) == []
-
-
-@given(accepted() | anything())
-@settings(max_examples=300)
-def test_what_is_soon_found_good_is_good_when_every_field_is_looked_at(memory: Memory) -> None:
-    for rare in ("language", "occurred_until", "place", "people", "labels", "attachments"):
-        memory.ClearField(rare)
-    if is_plain(memory):
-        assert all_violations(memory, "memory.") == []
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"text": ""},
-        {"text": "x" * (MAX_TEXT + 1)},
-        {"text": "é" * (MAX_TEXT // 2 + 1)},
-        {"text": "a\0"},
-        {"kind": 5},
-        {"occurred_precision": 5},
-        {"occurred_at": None},
-        {"occurred_at": Timestamp(seconds=LATEST)},
-        {"occurred_at": Timestamp(nanos=1)},
-        {"occurred_utc_offset": Duration(seconds=1)},
-        {"source": Source()},
-        {"source": Source(conversation="é" * 65)},
-        {"source": Source(conversation="x", speaker="\0")},
-        {"source": Source(conversation="x", position=-1)},
-    ],
-)
-def test_what_breaks_a_limit_is_not_soon_found_good(fields: dict[str, Any]) -> None:
-    assert is_plain(plain())
-    assert not is_plain(plain(**fields))
 
 
 @given(accepted() | anything())
