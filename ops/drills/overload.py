@@ -104,8 +104,9 @@ class Overload(Fault):
 
     @property
     def _offered(self) -> float:
-        """Calls a second that began."""
-        return len(self._flood) / _FLOOD
+        """Calls a second that did begin while they were to: a generator that falls behind asks for less."""
+        ends = min((call.arrived for call in self._flood), default=0.0) + _FLOOD
+        return sum((call.began or call.arrived) < ends for call in self._flood) / _FLOOD
 
     @staticmethod
     def _p95(calls: Sequence[Call]) -> float | None:

@@ -128,9 +128,11 @@ def test_a_restart_that_left_the_process_as_it_was_is_no_proof() -> None:
 class Audience:
     """A crowd whose calls take a tenth of a second, of which it gets so many answered."""
 
-    def __init__(self, answered: float, slower: float) -> None:
+    def __init__(self, answered: float, slower: float, late: float = 0.0) -> None:
         self.answered = answered
         self.slower = slower
+        self.late = late
+        """Seconds by which each call begins later than the one before it."""
         self.phases: list[Saturate | Arrive] = []
 
     async def does(self, phase: Saturate | Arrive) -> Sequence[Call]:
@@ -141,7 +143,11 @@ class Audience:
         took = 0.1 if ok == 1.0 else 0.1 * self.slower
         every = range(round(phase.rate * phase.seconds))
         return [
-            Call("read", False, 0, took, "" if turn < ok * len(every) else "Overloaded OVERLOADED")
+            Call(
+                *("read", False, 0, took + turn * self.late),
+                error="" if turn < ok * len(every) else "Overloaded OVERLOADED",
+                began=turn * self.late,
+            )
             for turn in every
         ]
 
@@ -169,3 +175,17 @@ async def test_an_overload_compares_what_was_accepted_with_what_is_usual_at_the_
     assert fault.took_place()
     assert fault.proof()["refused"] > 0
     assert (await fault.reckoning()).ratios == {SLOWER: slower}
+
+
+@pytest.mark.parametrize(("late", "shown"), [(0.004, True), (0.006, False)])
+async def test_an_overload_by_a_generator_that_falls_behind_is_none(
+    monkeypatch: pytest.MonkeyPatch, late: float, *, shown: bool
+) -> None:
+    @asynccontextmanager
+    async def gathered(*_how: Any) -> AsyncIterator[Audience]:
+        yield Audience(answered=100, slower=1.0, late=late)
+
+    monkeypatch.setattr(crowd, "gathered", gathered)
+    fault = Overload(scene_of(Platform()))
+    await fault.strike()
+    assert fault.took_place() is shown
