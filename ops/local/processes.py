@@ -158,8 +158,8 @@ class Plan:
             depends_on=(MIGRATE,) if Store.POSTGRES in row.stores else (),
             outlived_by=(proxy_of(instance.id), *self._stores(row), *self._callees(row)),
             start_within=timedelta(seconds=60),
-            # Longer than a service takes when it lets calls under way end.
-            grace=timedelta(seconds=20),
+            # Longer than ingest takes, which waits for its streams first, then for calls under way.
+            grace=timedelta(seconds=30),
             directory=self._home.instance(instance.id),
         )
 

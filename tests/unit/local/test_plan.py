@@ -13,8 +13,10 @@ from ops.local.home import Home, HomeError
 from ops.local.plan import MIGRATE, POSTGRES, Options, instance_id, proxy_of
 from ops.local.postgres import SETTINGS
 from ops.local.process import ProcessSpec, before, ordered
-from ops.local.processes import Plan
+from ops.local.processes import DRAIN, Plan
 from services.catalog import SERVICES, Service, Store, callees
+from services.ingest.streaming import StreamSettings
+from services.runtime.config import ServiceConfig
 from services.storage.config import StorageConfig
 
 
@@ -172,6 +174,14 @@ def test_secrets_are_named_by_file_only(home: Home, specs: dict[str, ProcessSpec
 def test_postgres_stops_fast_and_has_time_for_it(specs: dict[str, ProcessSpec]) -> None:
     assert specs[POSTGRES].stop_signal is signal.SIGINT
     assert specs[POSTGRES].grace >= timedelta(seconds=30)
+
+
+def test_a_service_is_not_killed_while_it_waits_for_a_stream_that_nobody_reads(
+    specs: dict[str, ProcessSpec],
+) -> None:
+    streams = timedelta(seconds=StreamSettings().drain)
+    calls = timedelta(seconds=ServiceConfig.model_fields["stop_grace_seconds"].default)
+    assert specs["ingest-a-0"].grace > DRAIN + streams + calls
 
 
 def test_the_database_has_room_for_every_pool_of_every_storage(tmp_path: Path) -> None:
