@@ -109,7 +109,16 @@ class NewMemory:
 
 def to_message(new: NewMemory) -> memory_pb2.Memory:
     """The message; without a time if `occurred_at` is None. ValueError for a time without UTC offset."""
-    message = memory_pb2.Memory(text=new.text, kind=KIND_NUMBERS[new.kind], language=new.language)
+    message = memory_pb2.Memory()
+    fill_message(message, new)
+    return message
+
+
+def fill_message(message: memory_pb2.Memory, new: NewMemory) -> None:
+    """Makes an empty message that of a memory: where there is one to fill already, it need not be copied."""
+    message.text, message.kind = new.text, KIND_NUMBERS[new.kind]
+    if new.language:
+        message.language = new.language
     if new.occurred_at is not None:
         _put_occurred(message, new.occurred_at)
     if new.source is not None:
@@ -126,7 +135,6 @@ def to_message(new: NewMemory) -> memory_pb2.Memory:
         message.labels.extend(new.labels)
     if new.attachments:
         message.attachments.extend(map(_attachment, new.attachments))
-    return message
 
 
 def to_update(text: str | None, changes: Changes) -> tuple[memory_pb2.Memory, list[str]]:

@@ -60,9 +60,9 @@ class Sending:
         """Whether no more memories come, and all are acknowledged."""
         return self._exhausted and not self._unanswered
 
-    def add(self, new: NewMemory, request: ingest_pb2.CreateMemoryRequest) -> None:
-        """Takes a memory, with the request that stands for it."""
-        message = ingest_pb2.StreamItem(sequence=self._first + len(self._items), request=request)
+    def add(self, new: NewMemory, message: ingest_pb2.StreamItem) -> None:
+        """Takes a memory, with the item that stands for it; it gives it its sequence."""
+        message.sequence = self._first + len(self._items)
         item = _Item(new, message)
         self._items.append(item)
         self._unsent.append(item)

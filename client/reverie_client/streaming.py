@@ -20,8 +20,8 @@ SILENCE_SECONDS = 10.0
 
 Request = ingest_pb2.StreamMemoriesRequest
 Response = ingest_pb2.StreamMemoriesResponse
-Settle = Callable[[NewMemory], tuple[NewMemory, ingest_pb2.CreateMemoryRequest]]
-"""Gives a memory its id and time, and the request that stands for it."""
+Settle = Callable[[NewMemory], tuple[NewMemory, ingest_pb2.StreamItem]]
+"""Gives a memory its id and time, and the item that stands for it."""
 
 
 class MemoryStream:

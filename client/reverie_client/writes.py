@@ -15,7 +15,7 @@ from reverie_client import errors, methods
 from reverie_client.answers import Created, Outcome
 from reverie_client.batching import MAX_ITEMS, chunks
 from reverie_client.calling import Caller
-from reverie_client.content import Changes, Fields, NewMemory, to_message, to_update
+from reverie_client.content import Changes, Fields, NewMemory, fill_message, to_update
 from reverie_client.ids import Ids
 from reverie_client.memory import Memory
 from reverie_client.retry import PASSING
@@ -23,6 +23,7 @@ from reverie_client.session import MemoryRef, Session
 from reverie_client.streaming import MemoryStream
 
 _Request = ingest_pb2.CreateMemoryRequest
+_Batch = ingest_pb2.BatchCreateMemoriesRequest
 
 
 def _now() -> datetime:
@@ -63,7 +64,10 @@ class Writes(Session):
         the same ids again then too.
         """
         settled = [self._settled(each) for each in new]
-        return await self._batch(settled, [self._request(each) for each in settled], within)
+        request = _Batch(parent=self.parent)
+        for each in settled:
+            _fill(request.requests.add(), each)
+        return await self._batch(settled, request, within)
 
     async def create_all(
         self,
@@ -80,8 +84,8 @@ class Writes(Session):
         """
         under_way: deque[asyncio.Task[list[Outcome]]] = deque()
         try:
-            for settled, requests in self._batches(new, min(batch, MAX_ITEMS)):
-                under_way.append(asyncio.create_task(self._batch(settled, requests, within)))
+            for settled, request in self._batches(new, min(batch, MAX_ITEMS)):
+                under_way.append(asyncio.create_task(self._batch(settled, request, within)))
                 if len(under_way) >= at_once:
                     for outcome in await under_way.popleft():
                         yield outcome
@@ -111,7 +115,7 @@ class Writes(Session):
         """
         if frame < 1:
             raise ValueError(f"a frame holds 1 memory or more, not {frame}")
-        return MemoryStream(self._caller, self.user_id, self._with_request, frame, patience).outcomes(new)
+        return MemoryStream(self._caller, self.user_id, self._with_item, frame, patience).outcomes(new)
 
     async def update(
         self,
@@ -150,16 +154,16 @@ class Writes(Session):
         return replace(new, id=new.id or self._ids.mint(), occurred_at=new.occurred_at or self._clock())
 
     def _request(self, new: NewMemory, parent: str = "") -> _Request:
-        settled = self._settled(new)
-        return _Request(parent=parent, memory_id=str(settled.id), memory=to_message(settled))
+        request = _Request(parent=parent)
+        _fill(request, self._settled(new))
+        return request
 
-    def _with_request(self, new: NewMemory) -> tuple[NewMemory, _Request]:
-        settled = self._settled(new)
-        return settled, _Request(memory_id=str(settled.id), memory=to_message(settled))
+    def _with_item(self, new: NewMemory) -> tuple[NewMemory, ingest_pb2.StreamItem]:
+        settled, item = self._settled(new), ingest_pb2.StreamItem()
+        _fill(item.request, settled)
+        return settled, item
 
-    def _batches(
-        self, new: Iterable[NewMemory], batch: int
-    ) -> Iterator[tuple[list[NewMemory], list[_Request]]]:
+    def _batches(self, new: Iterable[NewMemory], batch: int) -> Iterator[tuple[list[NewMemory], _Batch]]:
         """Batches with what they were made of, reading no further than the next one."""
         read: deque[NewMemory] = deque()
 
@@ -169,31 +173,32 @@ class Writes(Session):
                 yield self._request(read[-1])
 
         for chunk in chunks(requests(), batch):
-            yield [read.popleft() for _ in chunk], chunk
+            yield [read.popleft() for _ in chunk], _Batch(parent=self.parent, requests=chunk)
 
     async def _batch(
-        self, new: Sequence[NewMemory], requests: Sequence[_Request], within: timedelta | None
+        self, new: Sequence[NewMemory], request: _Batch, within: timedelta | None
     ) -> list[Outcome]:
         rounds = self._caller.rounds(methods.BATCH_CREATE, within)
-        outcomes = await self._round(new, requests, rounds.left)
+        outcomes = await self._round(new, request, rounds.left)
         while (undone := _undone(outcomes)) and await rounds.pause(undone[0][1]):
             places = [place for place, _ in undone]
+            rest = _Batch(parent=self.parent, requests=[request.requests[at] for at in places])
             try:
-                again = await self._round(
-                    [new[at] for at in places], [requests[at] for at in places], rounds.left
-                )
+                again = await self._round([new[at] for at in places], rest, rounds.left)
             except errors.ReverieError as error:
                 again = [Outcome(new[at], error=error) for at in places]
             for place, outcome in zip(places, again, strict=True):
                 outcomes[place] = outcome
         return outcomes
 
-    async def _round(
-        self, new: Sequence[NewMemory], requests: Sequence[_Request], within: timedelta
-    ) -> list[Outcome]:
-        request = ingest_pb2.BatchCreateMemoriesRequest(parent=self.parent, requests=requests)
+    async def _round(self, new: Sequence[NewMemory], request: _Batch, within: timedelta) -> list[Outcome]:
         answer = await self._call(methods.BATCH_CREATE, request, within)
         return [_outcome(each, result) for each, result in zip(new, answer.results, strict=True)]
+
+
+def _fill(request: _Request, new: NewMemory) -> None:
+    request.memory_id = str(new.id)
+    fill_message(request.memory, new)
 
 
 def _undone(outcomes: Sequence[Outcome]) -> list[tuple[int, errors.ReverieError]]:

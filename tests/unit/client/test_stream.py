@@ -13,7 +13,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from reverie.ingest.v1.ingest_pb2 import CreatedMemory, CreateMemoryRequest, CreateResult, StreamResult
+from reverie.ingest.v1.ingest_pb2 import CreatedMemory, CreateResult, StreamItem, StreamResult
 from reverie.memory.v1.memory_pb2 import ItemError
 from reverie_client import NewMemory
 from reverie_client.errors import InternalError, InvalidArgument, UnknownOutcome
@@ -22,7 +22,7 @@ from reverie_client.stream import FRAME_BYTES, Sending
 
 def put(sending: Sending, number: int, size: int = 0) -> None:
     new = NewMemory("x" * size, id=UUID(int=number))
-    sending.add(new, CreateMemoryRequest(memory_id=str(new.id), memory={"text": new.text}))
+    sending.add(new, StreamItem(request={"memory_id": str(new.id), "memory": {"text": new.text}}))
 
 
 def done(sequence: int) -> StreamResult:
