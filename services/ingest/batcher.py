@@ -55,9 +55,11 @@ class _Driver:
         try:
             while (batch := self.lane.take()) is not None:
                 began = asyncio.get_running_loop().time()
-                told = outcomes(batch, await self._sender.answered(batch))
-                self._answered(began)
-                for answer, outcome in self.lane.finish(batch, told):
+                said = await self._sender.answered(batch)
+                if not isinstance(said, ReverieError):
+                    # How long a failure takes says nothing about how long a commit does.
+                    self._answered(began)
+                for answer, outcome in self.lane.finish(batch, outcomes(batch, said)):
                     if not answer.done():
                         answer.set_result(outcome)
         finally:

@@ -433,6 +433,31 @@ def test_a_bulk_write_that_is_given_up_leaves_nothing_waiting() -> None:
     run(main())
 
 
+def test_bulk_does_not_slow_down_because_writes_have_failed_quickly_before() -> None:
+    async def main() -> None:
+        storage = Storage(takes=0.0001)
+        async with batcher(storage, queue_rows=10_000) as writes:
+            storage.answers = [StoreDown() for _ in range(100)]
+            for _ in range(100):
+                assert isinstance(await outcome(writes.write(operation(), 5)), StoreDown)
+            storage.takes, began, batches = 0.02, now(), 20
+            rows = batches * bulk_lane.MAX_ROWS
+
+            async def one_after_the_other() -> None:
+                while True:
+                    await writes.write(operation(), 5)
+
+            others = asyncio.ensure_future(one_after_the_other())
+            with writes.bulk(OWNER, rows, 1, 30) as bulk:
+                bulk.submit([row(memory=at) for at in range(rows)])
+                await bulk.answered()
+            assert now() - began == pytest.approx(storage.takes * batches / bulk_lane.IN_FLIGHT, rel=0.1)
+            others.cancel()
+            await asyncio.wait((others,))
+
+    run(main())
+
+
 def test_the_end_waits_until_every_batch_is_answered() -> None:
     async def main() -> None:
         storage = Storage(takes=1)
