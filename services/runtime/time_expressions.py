@@ -39,17 +39,17 @@ _TIME_WORDS = _TIMES | _forms(*_SPANS.split("|"), "march", "may", "19", "20", *m
 _AMBIGUOUS_MONTHS = _forms("march", "may")
 _LEADING = _forms("last", "past", "next", "this", "previous", "coming", "following", "other", "for")
 """One of these is among the three words before a span."""
-_APART = runs.table("_")
+_APART = runs.table("_", lambda letter: letter if letter.isalnum() else " ")
 
 
 def tells_time(text: str) -> bool:
     """Whether a text says when something happens or happened."""
     text = text.lower()
-    # Of most texts the words tell without a search: in ASCII they are just what the expression calls a word.
+    # Of most texts the words tell without a search: in Latin-1 they are what the expression calls a word.
     found = runs.of(text, _APART)
     if _TIME_WORDS.isdisjoint(found):
         return False
-    if text.isascii():
+    if runs.are_all(text):
         if not _TIMES.isdisjoint(found):
             return True
         if not any(_may_tell(found, at) for at, word in enumerate(found) if word in _TIME_WORDS):
