@@ -7,6 +7,8 @@ again, under the same number and id, on the next.
 from collections import deque
 from collections.abc import Iterable, Iterator
 
+from grpc import StatusCode
+
 from reverie.ingest.v1 import ingest_pb2
 from reverie_client import errors
 from reverie_client.answers import Created, Outcome
@@ -16,6 +18,9 @@ from reverie_client.retry import PASSING
 
 FRAME_BYTES = 512 * 1024
 """A frame holds no more; Reverie takes 1 MiB."""
+
+_LARGEST = 1024 * 1024 - 1024
+"""Bytes of an item that is a frame of its own; a larger one would end the stream, for all others too."""
 
 
 class _Item:
@@ -60,13 +65,20 @@ class Sending:
         """Whether no more memories come, and all are acknowledged."""
         return self._exhausted and not self._unanswered
 
-    def add(self, new: NewMemory, message: ingest_pb2.StreamItem) -> None:
-        """Takes a memory, with the item that stands for it; it gives it its sequence."""
+    def add(self, new: NewMemory, message: ingest_pb2.StreamItem) -> bool:
+        """Takes a memory, with the item that stands for it; it gives it its sequence.
+
+        False if it is too large to be sent: then that is its outcome.
+        """
         message.sequence = self._first + len(self._items)
         item = _Item(new, message)
         self._items.append(item)
+        if item.size > _LARGEST:
+            item.outcome = Outcome(new, error=_too_large(item.size))
+            return False
         self._unsent.append(item)
         self._unanswered += 1
+        return True
 
     @property
     def is_all_sent(self) -> bool:
@@ -125,6 +137,11 @@ class Sending:
         if 0 <= place < len(self._items) and self._items[place].outcome is None:
             return self._items[place]
         raise InternalError(f"Reverie acknowledged item {sequence}, which waits for nothing")
+
+
+def _too_large(size: int) -> ReverieError:
+    text = f"the memory has {size:,} bytes, and a frame of a stream at most 1 MiB"
+    return errors.make(StatusCode.INVALID_ARGUMENT, "TOO_LARGE", text)
 
 
 def _outcome(new: NewMemory, result: ingest_pb2.CreateResult) -> Outcome:

@@ -75,8 +75,10 @@ class MemoryStream:
                 await self._room.wait()
             if not self._sending.is_waiting:
                 self._repeats.progress()
-            self._sending.add(*self._settle(each))
-            self._more.set()
+            if self._sending.add(*self._settle(each)):
+                self._more.set()
+            else:
+                self._news.set()
             taken += 1
             if taken % self._frame == 0:
                 await asyncio.sleep(0)

@@ -178,6 +178,24 @@ def test_a_frame_larger_than_the_window_is_cut_to_it() -> None:
     run(main())
 
 
+def test_a_memory_that_no_frame_holds_fails_alone_and_at_once() -> None:
+    async def main() -> None:
+        async def slow() -> AsyncIterator[NewMemory]:
+            yield NewMemory("x" * 1024 * 1024)
+            await asyncio.sleep(300)
+            yield NewMemory("small")
+
+        heard = [
+            (outcome, asyncio.get_running_loop().time())
+            async for outcome in World().user().create_stream(slow())
+        ]
+        assert isinstance(heard[0][0].error, errors.TooLarge)
+        assert heard[1][0].created
+        assert [at for _, at in heard] == [0, 300]
+
+    run(main())
+
+
 def test_a_frame_of_nothing_is_told() -> None:
     async def main() -> None:
         with pytest.raises(ValueError, match="1 memory or more"):
