@@ -19,11 +19,11 @@ from services.ingest.lane import Attempts, Owner
 from services.ingest.rows import Row, put, put_operation
 from services.runtime.errors import DeadlineTooShort, InvalidArgument, ReverieError, UnknownOutcome
 
-MAX_ROWS = 256
+MAX_ROWS = 512
 MAX_BYTES = 1024 * 1024
 
 IN_FLIGHT = 2
-WORTH_ANOTHER = 128
+WORTH_ANOTHER = 256
 """Rows that have to wait before they go as a batch beside another one: few are cheaper in the next one."""
 
 BulkOutcome = write_pb2.WriteResult | ReverieError

@@ -40,7 +40,7 @@ RESULTS = 256
 RETRY_DELAY = timedelta(milliseconds=500)
 """What a client is told to wait where there are too many streams, or its items had no turn in time."""
 
-GROUP = 10 * SLICE
+GROUP = 5 * SLICE
 """After so many items of a frame they go to the lane."""
 
 _PASSING = (

@@ -2,7 +2,7 @@
 
 import asyncio
 
-SLICE = 12
+SLICE = 24
 """Items that are prepared in a turn: about half a millisecond."""
 
 

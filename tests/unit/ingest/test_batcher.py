@@ -436,7 +436,7 @@ def test_a_bulk_write_that_is_given_up_leaves_nothing_waiting() -> None:
 def test_bulk_does_not_slow_down_because_writes_have_failed_quickly_before() -> None:
     async def main() -> None:
         storage = Storage(takes=0.0001)
-        async with batcher(storage, queue_rows=10_000) as writes:
+        async with batcher(storage, queue_rows=20_000) as writes:
             storage.answers = [StoreDown() for _ in range(100)]
             for _ in range(100):
                 assert isinstance(await outcome(writes.write(operation(), 5)), StoreDown)

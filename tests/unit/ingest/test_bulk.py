@@ -94,7 +94,7 @@ def test_one_memory_twice_is_in_two_batches_and_holds_up_nothing_else() -> None:
     lane.submit(group(1, 2, 1, 3, 2))
     first = taken(lane)
     assert rows(first) == [1, 2, 3]
-    lane.submit(group(*range(100, 300)))
+    lane.submit(group(*range(100, 100 + bulk.WORTH_ANOTHER)))
     beside = taken(lane)
     assert not {1, 2} & {*rows(beside)}
     lane.finish(first, written(first.request))
