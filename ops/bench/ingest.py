@@ -19,7 +19,6 @@ from reverie_client import Ids, NewMemory
 from reverie_client.content import to_message
 from services.runtime import names
 from services.storage import queries
-from services.storage.batch import Batch
 from services.storage.database import Database
 
 _ALONE = 400
@@ -94,8 +93,7 @@ class _Ingest:
 
     def _raw_writes(self, user: str) -> Iterator[list[Any]]:
         """The arguments of the write function for one create after the other."""
-        operations = raw.operations(self._new, self._tenant, user)
-        return (Batch(((0, operation),)).arguments() for operation in operations)
+        return (batch.arguments() for batch in raw.batches(self._new, self._tenant, user))
 
 
 @asynccontextmanager

@@ -23,6 +23,12 @@ Rows = Sequence[tuple[Any, ...]]
 
 def operations(memories: Iterable[NewMemory], tenant: UUID, user: str) -> Iterator[Operation]:
     """The creates of a user's memories, as storage reads them."""
+    for batch in batches(memories, tenant, user):
+        yield from (operation for _, operation in batch.operations())
+
+
+def batches(memories: Iterable[NewMemory], tenant: UUID, user: str) -> Iterator[Batch]:
+    """The same, each as a batch of its own."""
     owner = names.owner_of(tenant, user)
     for new in memories:
         request = write_pb2.WriteBatchRequest(
@@ -32,7 +38,7 @@ def operations(memories: Iterable[NewMemory], tenant: UUID, user: str) -> Iterat
         message = to_message(new)
         fill(operation.create.content, message)
         operation.create.fingerprint = fingerprint(operation.create.content.memory)
-        yield Batch.of(request).operations[0][1]
+        yield Batch.of(request)
 
 
 def copied(owner: UUID, created: Iterable[Operation]) -> tuple[Rows, Rows]:
