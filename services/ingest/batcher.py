@@ -75,16 +75,17 @@ class _BulkDriver:
         self._sender = sender
         self._yielding = yielding
         self._tasks: set[asyncio.Task[None]] = set()
+        self._in_flight = 0
+        self._last_answer = float("-inf")
 
     def submit(self, group: Group) -> None:
         """Queues a group."""
         self.lane.submit(group)
         self._start()
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether batches are in flight, or it rests between two."""
-        return bool(self._tasks)
+    def was_busy_since(self, moment: float) -> bool:
+        """Whether a batch was in flight at any time since then."""
+        return self._in_flight > 0 or self._last_answer > moment
 
     async def drained(self) -> None:
         """Returns when nothing waits and nothing is in flight."""
@@ -104,8 +105,11 @@ class _BulkDriver:
     async def _carry(self, batch: BulkBatch) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self.lane.finish(batch, await self._sender.answered(batch))
-        now = loop.time()
+        self._in_flight += 1
+        answer = await self._sender.answered(batch)
+        self._in_flight -= 1
+        now = self._last_answer = loop.time()
+        self.lane.finish(batch, answer)
         if pause := self._yielding.rest(now - began, now):
             await asyncio.sleep(pause)
 
@@ -172,7 +176,8 @@ class Batcher:
     def _answered(self, began: float) -> None:
         """A batch of single writes that was sent at `began` has its answer."""
         now = asyncio.get_running_loop().time()
-        self._yielding.single(now - began, now, beside_bulk=any(driver.is_busy for driver in self._bulk))
+        beside_bulk = any(driver.was_busy_since(began) for driver in self._bulk)
+        self._yielding.single(now - began, now, beside_bulk=beside_bulk)
 
     def bulk(self, owner: Owner, rows: int, size: int, seconds: float) -> "BulkWrite":
         """Lets one call write up to so many rows and bytes of one owner, beside single writes.

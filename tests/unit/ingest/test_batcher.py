@@ -458,6 +458,28 @@ def test_bulk_does_not_slow_down_because_writes_have_failed_quickly_before() -> 
     run(main())
 
 
+def test_bulk_does_not_slow_down_for_long_where_writes_take_long_by_themselves() -> None:
+    async def main() -> None:
+        storage = Storage(takes=0.03)
+        async with batcher(storage, queue_rows=100_000) as writes:
+            rows, alone = 150 * bulk_lane.MAX_ROWS, 150 * storage.takes / bulk_lane.IN_FLIGHT
+
+            async def now_and_then() -> None:
+                while True:
+                    await writes.write(operation(), 5)
+                    await asyncio.sleep(0.2)
+
+            others = asyncio.ensure_future(now_and_then())
+            with writes.bulk(OWNER, rows, 1, 60) as bulk:
+                bulk.submit([row(memory=at) for at in range(rows)])
+                await bulk.answered()
+            assert alone < now() < 4 * alone
+            others.cancel()
+            await asyncio.wait((others,))
+
+    run(main())
+
+
 def test_the_end_waits_until_every_batch_is_answered() -> None:
     async def main() -> None:
         storage = Storage(takes=1)
