@@ -155,15 +155,18 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         """Prepares and queues each item; the first ones are under way before the last ones are looked at."""
         items: list[Item] = []
         now = self.clock()
-        for start in range(0, len(request.requests), SLICE):
-            await self.batcher.turns.next()
-            prepared = [
-                _prepared(owner, item, request.parent, origin, index, now)
-                for index, item in enumerate(request.requests[start : start + SLICE], start)
-            ]
-            group = bulk.submit([each for each in prepared if isinstance(each, Row)])
-            at = count()
-            items += (each if isinstance(each, InvalidArgument) else (group, next(at)) for each in prepared)
+        async with self.batcher.turns as turns:
+            for start in range(0, len(request.requests), SLICE):
+                await turns.next()
+                prepared = [
+                    _prepared(owner, item, request.parent, origin, index, now)
+                    for index, item in enumerate(request.requests[start : start + SLICE], start)
+                ]
+                group = bulk.submit([each for each in prepared if isinstance(each, Row)])
+                at = count()
+                items += (
+                    each if isinstance(each, InvalidArgument) else (group, next(at)) for each in prepared
+                )
         return items
 
     async def _current(self, owner: Owner, memory_id: UUID, name: str, seconds: float) -> Memory:

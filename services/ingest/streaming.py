@@ -240,11 +240,12 @@ class _Session:
         under_way = FrameWrite(frame, write, self._settled)
         self._frames.add(under_way)
         now = self._clock()
-        for start in range(0, len(items), SLICE):
-            await self._batcher.turns.next()
-            under_way.prepare(owner, self._parent, items[start : start + SLICE], now)
-            if start % GROUP == GROUP - SLICE:
-                under_way.submit()
+        async with self._batcher.turns as turns:
+            for start in range(0, len(items), SLICE):
+                await turns.next()
+                under_way.prepare(owner, self._parent, items[start : start + SLICE], now)
+                if start % GROUP == GROUP - SLICE:
+                    under_way.submit()
         under_way.submit()
 
     def _begin(self, request: StreamMemoriesRequest) -> Owner:
