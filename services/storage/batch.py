@@ -108,7 +108,7 @@ class Batch:
         """The arguments of the write function."""
         owners = self.owners()
         places = {owner: place for place, owner in enumerate(owners, start=1)}
-        ops, of, ids, from_revisions, *contents = self.columns
+        ops, of, ids, *rest = self.columns
         return [
             [records.id_of(owner.owner) for owner in owners],
             [records.id_of(owner.tenant) for owner in owners],
@@ -117,8 +117,7 @@ class Batch:
             ops,
             [places[owner] for owner in of],
             ids,
-            from_revisions,
-            *(column if column.count(None) < len(column) else None for column in contents),
+            *(column if column.count(None) < len(column) else None for column in rest),
         ]
 
 
