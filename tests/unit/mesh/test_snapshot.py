@@ -171,6 +171,9 @@ def test_every_route_has_the_catalogs_limits_and_repeats_what_may_be_repeated(
                 assert route.route.timeout == timedelta(0)
                 assert limit is not None
                 assert limit.max_stream_duration == limit.grpc_timeout_header_max == api.timeout
+                if api.retry is None:
+                    assert route.route.retry_policy is None
+                    continue
                 assert route.route.retry_policy is not None
                 assert set(route.route.retry_policy.retry_on.split(",")) == {
                     "connect-failure",
