@@ -1,8 +1,9 @@
 """What ingest is told by its environment."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from services.ingest.stream import Limits
 from services.ingest.streaming import StreamSettings
@@ -36,7 +37,14 @@ class IngestConfig(ServiceConfig):
     stream_window: int = Field(default=2_000, ge=100)
     """Items that one stream may have without an acknowledgement."""
 
+    @model_validator(mode="after")
+    def _a_window_fits_the_queue(self) -> Self:
+        if self.stream_window > self.queue_rows:
+            raise ValueError("stream_window is larger than queue_rows: a full frame would never have room")
+        return self
+
     @property
     def stream_settings(self) -> StreamSettings:
-        """How streams are served."""
-        return StreamSettings(Limits(window=self.stream_window), most=self.streams)
+        """How streams are served. No tenant takes more than half of them."""
+        limits = Limits(window=self.stream_window)
+        return StreamSettings(limits, most=self.streams, most_of_a_tenant=max(1, self.streams // 2))

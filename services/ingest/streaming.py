@@ -63,6 +63,8 @@ class StreamSettings:
     limits: Limits = field(default_factory=Limits)
     most: int = 32
     """Streams at a time; more are refused as overload."""
+    most_of_a_tenant: int = 16
+    """The same for those of one tenant, so that there is room for others."""
     patience: float = 30.0
     """How long an item waits for its commit before the stream ends with what keeps it."""
     idle: float = 240.0
@@ -92,9 +94,10 @@ class Streams:
         """
         if self._draining:
             raise Draining
-        if len(self._sessions) >= self._settings.most:
+        caller = principal.current()
+        if self._is_full(caller):
             raise Overloaded(retry_delay=RETRY_DELAY)
-        session = _Session(self._batcher, self._tokens, self._settings, self._clock, principal.current())
+        session = _Session(self._batcher, self._tokens, self._settings, self._clock, caller)
         self._sessions.add(session)
         session.begin(requests)
         try:
@@ -108,6 +111,10 @@ class Streams:
             self._sessions.discard(session)
             if not self._sessions:
                 self._none_left.set()
+
+    def _is_full(self, caller: Principal) -> bool:
+        of_the_tenant = sum(session.caller.tenant == caller.tenant for session in self._sessions)
+        return len(self._sessions) >= self._settings.most or of_the_tenant >= self._settings.most_of_a_tenant
 
     async def drain(self) -> None:
         """Ends every stream, each when what it has read is acknowledged, and takes no more."""
@@ -134,7 +141,7 @@ class _Session:
         self._tokens = tokens
         self._settings = settings
         self._clock = clock
-        self._caller = caller
+        self.caller = caller
         self._parent = ""
         self._owner: Owner | None = None
         self._receipts = Receipts("")
@@ -149,7 +156,7 @@ class _Session:
     def begin(self, requests: Requests) -> None:
         """Starts reading."""
         loop = asyncio.get_running_loop()
-        left = (self._caller.expires - self._clock()).total_seconds()
+        left = (self.caller.expires - self._clock()).total_seconds()
         self._expiry = loop.call_later(left, self.end, Unauthenticated(_EXPIRED))
         self._reader = loop.create_task(self._read(requests))
 
@@ -251,7 +258,7 @@ class _Session:
     def _begin(self, request: StreamMemoriesRequest) -> Owner:
         """Whose stream it is, as its first message says."""
         user = names.parse_user(request.parent)
-        self._owner = Owner(self._caller.owner_of(user).bytes, self._caller.tenant.bytes, user)
+        self._owner = Owner(self.caller.owner_of(user).bytes, self.caller.tenant.bytes, user)
         self._parent, self._receipts = request.parent, Receipts(user)
         return self._owner
 

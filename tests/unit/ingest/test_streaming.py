@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -24,7 +25,7 @@ from services.runtime.errors import (
 )
 from services.runtime.principal import Call, Principal
 from services.runtime.tokens import ConsistencyToken
-from tests.unit.ingest.callers import INES, TENANT
+from tests.unit.ingest.callers import INES, OF_ANOTHER_TENANT, TENANT
 from tests.unit.ingest.skipping import run
 from tests.unit.ingest.store import LINEAGE, Store
 from tests.unit.ingest.test_service import NOW, TOKENS, creation, name_of
@@ -283,6 +284,17 @@ async def test_there_are_so_many_streams_at_a_time_and_no_more(ingest: Ingest) -
     assert refused.value.retry_delay is not None
     await clients.pop().responses.aclose()
     clients.append(await ingest.client())
+    for client in clients:
+        await client.responses.aclose()
+
+
+@served
+async def test_one_tenant_s_streams_leave_room_for_another_s(ingest: Ingest) -> None:
+    ingest.streams._settings = replace(SETTINGS, most_of_a_tenant=2)
+    clients = [await ingest.client() for _ in range(2)]
+    with pytest.raises(Overloaded):
+        await ingest.client()
+    clients.append(await ingest.client(OF_ANOTHER_TENANT))
     for client in clients:
         await client.responses.aclose()
 
