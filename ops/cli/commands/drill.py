@@ -64,6 +64,8 @@ def drill(
     from ops.drills.stage import Options
 
     chosen = _chosen(name, zones)
+    if sabotage is not None and docs is not None:
+        raise CommandError("--docs: a sabotaged drill says nothing of the platform", code=COULD_NOT_RUN)
     options = Options(
         seed=random.randrange(_SEEDS) if seed is None else seed,  # noqa: S311  (told, to be used again)
         times=times,

@@ -90,6 +90,7 @@ def test_what_can_not_take_place_ends_with_2_and_what_was_done_is_shown(
         (("kill-everything",), "there are kill-service"),
         (("kill-zone", "--zones", "1"), "kill-zone is not for 1 zones"),
         (("kill-service", "--sabotage", "burn"), "'burn' is none of lose, twice"),
+        (("kill-service", "--sabotage", "lose", "--docs", "docs"), "a sabotaged drill says nothing"),
     ],
 )
 def test_what_is_asked_wrongly_ends_with_2_and_says_what_there_is(
