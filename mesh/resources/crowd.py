@@ -39,7 +39,7 @@ REFUSED = "reached_concurrency_limit"
 
 MOST = 96
 """Calls of an API under way at all edges together, at the most: what waits before the first ones end."""
-LEAST = 24
+LEAST = 12
 """As many are always let in. With half of it, edges of a slow machine refused what it could have done."""
 
 _INTERVAL = timedelta(milliseconds=100)
