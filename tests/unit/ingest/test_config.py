@@ -10,7 +10,7 @@ from services.ingest.config import IngestConfig
 
 
 def config(**settings: Any) -> IngestConfig:
-    paths: dict[str, Any] = {"app_socket": Path("app.sock"), "egress_socket": Path("egress.sock"), "token_keys": Path("keys")}
+    paths: dict[str, Any] = {name: Path(name) for name in ("app_socket", "egress_socket", "token_keys")}
     return IngestConfig(instance="ingest-a-0", zone="a", **paths, **settings)
 
 
