@@ -27,7 +27,7 @@ class RetryPolicy:
     """How often at most, with the first; None: as often as the deadline lets."""
     overload_share: float = 0.2
     """Repeats because too much is under way are at most this share of all calls, and ten a second besides,"""
-    overload_burst: int = 200
+    overload_burst: int = 500
     """and so many at once, after a time without any."""
 
 

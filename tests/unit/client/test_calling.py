@@ -170,12 +170,12 @@ async def test_an_edge_that_failed_is_called_again_once_it_was_seen_to_be_well()
 async def test_repeats_add_little_to_an_overload() -> None:
     """What is refused is tried again while that is rare; when all is refused, callers wait and are told."""
     world = World([refused(service_errors.Overloaded(retry_delay=timedelta(milliseconds=100)))])
-    caller, world.together = world.caller(), 500
+    caller, world.together = world.caller(), 1_000
     calls = [get(caller, within=timedelta(seconds=1)) for _ in range(world.together)]
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(outcome, errors.Overloaded) for outcome in outcomes)
     assert 0.9 < world.now < 2.0
-    assert 500 + 200 <= len(world.sent) <= 500 + 200 + 0.2 * 500 + 10 * world.now
+    assert 1_000 + 500 <= len(world.sent) <= 1_000 + 500 + 0.2 * 1_000 + 10 * world.now
 
 
 async def test_the_delay_that_an_overloaded_service_asks_for_is_kept() -> None:
