@@ -240,7 +240,8 @@ def _ranking(segment: Segment, scored: _Scored, may: Mask, places: Index, weight
     prior = scored.prior[places].astype(np.float64)
     return Ranking(
         ids=segment.ids_of(rows),
-        scores=words + meaning + speaker + time + prior,
+        # The sums that decided the order: those of wider numbers would differ behind the seventh digit.
+        scores=scored.total[places].astype(np.float64),
         words=words,
         meaning=meaning,
         speaker=speaker,

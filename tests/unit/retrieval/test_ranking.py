@@ -239,6 +239,8 @@ def test_the_parts_add_up_and_a_shorter_ranking_is_the_beginning_of_a_longer(
     assert whole.scores == pytest.approx(
         whole.words + whole.meaning + whole.speaker + whole.time + whole.prior
     )
+    # They are the numbers that decided the order, not wider ones that may say otherwise.
+    assert whole.scores.tolist() == whole.scores.astype(np.float32).tolist()
     assert whole.scores.tolist() == sorted(whole.scores, reverse=True)
     assert rank(segment, question, limit=limit).ids == whole.ids[:limit]
 
