@@ -42,7 +42,8 @@ def bootstrap(
     """The JSON value of a proxy's bootstrap file. Envoy refuses sockets of more than 107 bytes.
 
     `mesh_sockets`: those of the control planes, the nearest first, at least one. A proxy goes on to the next
-    within about a second when the one it listens to dies or freezes, and stays there while that is well.
+    when the one it listens to dies, within about a second, or freezes, within some; it stays there while that
+    is well.
     """
     if not mesh_sockets:
         raise ValueError("a proxy needs the socket of at least one control plane")

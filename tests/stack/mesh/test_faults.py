@@ -17,6 +17,8 @@ RATE = 100.0
 LONGEST_GAP = 2.0
 """Twice what is measured on a quiet machine (docs/decisions/0004-zones-and-faults.md)."""
 AT_HOME = "asker-a-0>teller-a-0"
+MOVED_WITHIN = 20.0
+"""Seconds; mostly one after a death and three after a freeze."""
 PROXIES = ("edge-a-0", "teller-a-0.proxy", "asker-a-0.proxy")
 ZONE = (*PROXIES, "teller-a-0", "asker-a-0", "mesh-a-0")
 
@@ -105,7 +107,7 @@ async def test_proxies_go_on_to_the_other_control_plane_and_are_told_nothing_ane
         return moving <= await zones.connected_to(second)
 
     try:
-        await eventually(moved, "every proxy at the other control plane", 5)
+        await eventually(moved, "every proxy at the other control plane", MOVED_WITHIN)
         assert [await updates(zones, node) for node in moving] == before
     finally:
         if number is signal.SIGKILL:
