@@ -35,6 +35,7 @@ class Line(asyncio.Protocol):
     def __init__(self, clock: MonotonicClock = monotonic) -> None:
         self._clock = clock
         self._answered = asyncio.Event()
+        self._heard = bytearray()
         self._cut = asyncio.get_running_loop().create_future()
         self._transport: asyncio.WriteTransport | None = None
 
@@ -98,10 +99,6 @@ _Kind = TypeVar("_Kind", bound=Line)
 class Http2Line(Line):
     """To a gRPC server without TLS: asks by HTTP/2's PING (RFC 9113, 6.7). Opens no stream."""
 
-    def __init__(self, clock: MonotonicClock = monotonic) -> None:
-        super().__init__(clock)
-        self._heard = bytearray()
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """By asyncio."""
         super().connection_made(transport)
@@ -133,7 +130,6 @@ class AdminLine(Line):
 
     def __init__(self, clock: MonotonicClock = monotonic) -> None:
         super().__init__(clock)
-        self._heard = bytearray()
         self.is_ready = False
         """What it said last."""
 
