@@ -238,8 +238,8 @@ class Caller:
 
     async def _learn(self, user: str, running: "grpc.aio.UnaryUnaryCall[Any, Any]") -> None:
         """Keeps the token that came with the answer; services may send it before it or after it."""
-        for metadata in (await running.trailing_metadata(), await running.initial_metadata()):
-            for key, value in metadata:
+        for metadata in (running.trailing_metadata, running.initial_metadata):
+            for key, value in await metadata():
                 if key == CONSISTENCY_KEY and isinstance(value, str):
                     self.sessions.learn(user, value)
                     return
