@@ -3,13 +3,12 @@
 import asyncio
 import ssl
 import struct
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _SETTINGS, _WINDOW_UPDATE = 0x0, 0x1, 0x4, 0x8
+_DATA, _HEADERS, _RESET, _SETTINGS, _WINDOW_UPDATE = 0x0, 0x1, 0x3, 0x4, 0x8
 _END_STREAM, _END_HEADERS = 0x1, 0x4
 _ROOM = 2**31 - 1 - 65_535
 STREAM_WINDOW = 65_535
@@ -46,15 +45,16 @@ class DeafClient:
         )
         return stream
 
-    async def held_up(self, streams: int) -> None:
-        """Returns when the answers of so many calls have used up their windows."""
-        taken: Counter[int] = Counter()
-        while sum(size >= STREAM_WINDOW for size in taken.values()) < streams:
-            size, kind, flags, stream = struct.unpack(">IBBI", b"\0" + await self._reader.readexactly(9))
+    async def held_up(self, stream: int) -> None:
+        """Returns when the answer of a call has used up its window."""
+        taken = 0
+        while taken < STREAM_WINDOW:
+            size, kind, flags, of = struct.unpack(">IBBI", b"\0" + await self._reader.readexactly(9))
             await self._reader.readexactly(size)
             assert not (kind == _DATA and flags & _END_STREAM), "an answer came to its end"
             assert not (kind == _HEADERS and flags & _END_STREAM), "a call was refused"
-            taken[stream] += size if kind == _DATA else 0
+            assert (kind, of) != (_RESET, stream), "a call was given up"
+            taken += size if (kind, of) == (_DATA, stream) else 0
 
 
 @asynccontextmanager
