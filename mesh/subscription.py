@@ -202,10 +202,13 @@ class Subscription:
 
     def _settle(self, answered: Response, error: str | None) -> None:
         self.under_way = None
-        # A refusal is never about a removal, but leaves open whether that was done: if not alone, repeat it.
+        # A refusal is never about a removal, but leaves open whether that was done: if not alone, repeat it,
+        # or send again what is back since.
         if error is None or not answered.resources:
             for name in answered.removed:
                 self.has.pop(name, None)
+        else:
+            self.owe(answered.removed)
         for resource in answered.resources:
             if self.is_wanted(resource.name):
                 self._judge(resource, error, alone=len(answered.resources) == 1)

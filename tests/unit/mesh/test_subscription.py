@@ -229,6 +229,13 @@ class TestRefusing:
         refuse(subscription)
         assert subscription.offer(wanted) is None
 
+    def test_what_is_back_before_its_removal_was_refused_with_others_is_sent_again(self) -> None:
+        subscription = wildcard(has={"back": "1"})
+        assert sent(subscription.offer(resources(bad="1"))) == ({"bad": "1"}, ("back",))
+        refuse(subscription)
+        wanted = resources(bad="1", back="1")
+        assert sent(subscription.offer(wanted)) == ({"back": "1"}, ())
+
     def test_a_resource_that_was_refused_and_is_gone_is_not_missed(self) -> None:
         subscription = wildcard()
         subscription.offer(resources(a="1"))
