@@ -86,6 +86,8 @@ class Subscription:
         """To be sent even if nothing changed."""
         self._suspects: set[str] = set()
         """Refused together with others: to be sent alone."""
+        self._unsure: set[str] = set()
+        """It may run with a version out of a refused response: to be removed when it is gone."""
         self._owes_answer = False
         self._count = 0
 
@@ -169,7 +171,7 @@ class Subscription:
         self._forget(name for name in self._known() if not self.is_wanted(name))
 
     def _known(self) -> set[str]:
-        return {*self.has, *self.refused, *self._owed, *self._suspects}
+        return {*self.has, *self.refused, *self._owed, *self._suspects, *self._unsure}
 
     def _forget(self, names: Iterable[str]) -> None:
         for name in tuple(names):
@@ -177,6 +179,7 @@ class Subscription:
             self.refused.pop(name, None)
             self._owed.discard(name)
             self._suspects.discard(name)
+            self._unsure.discard(name)
 
     def _is_due(self, resource: Resource) -> bool:
         name = resource.name
@@ -190,7 +193,7 @@ class Subscription:
 
     def _gone(self, wanted: Mapping[str, Resource]) -> list[str]:
         """What the proxy has or asked for, and there is not."""
-        return sorted({*self.has, *self._owed, *self._suspects} - wanted.keys())
+        return sorted({*self.has, *self._owed, *self._suspects, *self._unsure} - wanted.keys())
 
     def _send(self, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> Response:
         self._count += 1
@@ -207,6 +210,7 @@ class Subscription:
         if error is None or not answered.resources:
             for name in answered.removed:
                 self.has.pop(name, None)
+                self._unsure.discard(name)
         else:
             self.owe(answered.removed)
         for resource in answered.resources:
@@ -217,10 +221,12 @@ class Subscription:
         name = resource.name
         if error is not None and not alone:
             self._suspects.add(name)
+            self._unsure.add(name)
             return
         self._suspects.discard(name)
         if error is None:
             self.has[name] = resource.version
             self.refused.pop(name, None)
+            self._unsure.discard(name)
         else:
             self.refused[name] = Refusal(resource.version, error)

@@ -236,6 +236,16 @@ class TestRefusing:
         wanted = resources(bad="1", back="1")
         assert sent(subscription.offer(wanted)) == ({"back": "1"}, ())
 
+    def test_what_may_have_been_taken_of_a_refused_response_is_removed_when_it_is_gone(self) -> None:
+        subscription = wildcard()
+        subscription.offer(resources(a="1", bad="1"))
+        refuse(subscription)
+        subscription.offer(resources(a="2", bad="1"))
+        refuse(subscription)
+        subscription.offer(resources(a="2", bad="1"))
+        refuse(subscription)
+        assert sent(subscription.offer(resources(bad="1"))) == ({}, ("a",))
+
     def test_a_resource_that_was_refused_and_is_gone_is_not_missed(self) -> None:
         subscription = wildcard()
         subscription.offer(resources(a="1"))
