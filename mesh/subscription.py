@@ -85,7 +85,7 @@ class Subscription:
         self._owed: set[str] = set()
         """To be sent even if nothing changed."""
         self._suspects: set[str] = set()
-        """Refused together with others: to be sent alone."""
+        """Refused together with others: to be sent alone. Each is among those in `_unsure`."""
         self._unsure: set[str] = set()
         """It may run with a version out of a refused response: to be removed when it is gone."""
         self._owes_answer = False
@@ -171,7 +171,7 @@ class Subscription:
         self._forget(name for name in self._known() if not self.is_wanted(name))
 
     def _known(self) -> set[str]:
-        return {*self.has, *self.refused, *self._owed, *self._suspects, *self._unsure}
+        return {*self.has, *self.refused, *self._owed, *self._unsure}
 
     def _forget(self, names: Iterable[str]) -> None:
         for name in tuple(names):
@@ -193,7 +193,7 @@ class Subscription:
 
     def _gone(self, wanted: Mapping[str, Resource]) -> list[str]:
         """What the proxy has or asked for, and there is not."""
-        return sorted({*self.has, *self._owed, *self._suspects, *self._unsure} - wanted.keys())
+        return sorted({*self.has, *self._owed, *self._unsure} - wanted.keys())
 
     def _send(self, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> Response:
         self._count += 1
