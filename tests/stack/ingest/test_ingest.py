@@ -95,7 +95,7 @@ async def ingest(database: Database) -> AsyncIterator[Ingest]:
         yield service
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(memory=accepted())
 async def test_the_answer_to_a_create_is_what_a_read_gives(ingest: Ingest, memory: Memory) -> None:
     id_ = new_id()
@@ -104,7 +104,7 @@ async def test_the_answer_to_a_create_is_what_a_read_gives(ingest: Ingest, memor
     assert await ingest.create(memory, id_) == created
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(before=accepted(), change=accepted())
 async def test_the_answer_to_an_update_is_what_a_read_gives_and_so_is_its_repeat(
     ingest: Ingest, before: Memory, change: Memory

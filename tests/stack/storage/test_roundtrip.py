@@ -127,7 +127,7 @@ def kept(memory: memory_pb2.Memory) -> memory_pb2.Memory:
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 
 
-@settings(max_examples=50, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, phases=PHASES, suppress_health_check=list(HealthCheck))
 @given(memories=st.lists(MEMORIES, min_size=1, max_size=8))
 async def test_every_accepted_memory_is_read_back_as_it_was_given(
     storage: Storage, memories: list[memory_pb2.Memory]

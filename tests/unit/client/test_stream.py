@@ -172,6 +172,4 @@ class Resumed(RuleBasedStateMachine):
 
 
 def test_nothing_is_lost_or_handed_back_twice() -> None:
-    run_state_machine_as_test(
-        Resumed, settings=settings(max_examples=100, stateful_step_count=40, deadline=None)
-    )
+    run_state_machine_as_test(Resumed, settings=settings(max_examples=100, stateful_step_count=40))

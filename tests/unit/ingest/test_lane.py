@@ -386,6 +386,4 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_batches")
 def test_every_operation_has_one_outcome_whatever_happens_in_whatever_order() -> None:
-    run_state_machine_as_test(
-        Lanes, settings=settings(max_examples=100, stateful_step_count=40, deadline=None)
-    )
+    run_state_machine_as_test(Lanes, settings=settings(max_examples=100, stateful_step_count=40))

@@ -168,6 +168,4 @@ class Conversation(RuleBasedStateMachine):
 
 
 def test_what_is_taken_in_is_acknowledged_once() -> None:
-    run_state_machine_as_test(
-        Conversation, settings=settings(max_examples=150, stateful_step_count=30, deadline=None)
-    )
+    run_state_machine_as_test(Conversation, settings=settings(max_examples=150, stateful_step_count=30))

@@ -357,4 +357,4 @@ class Talk(RuleBasedStateMachine):
 
 
 TestAtRandom = Talk.TestCase
-TestAtRandom.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestAtRandom.settings = settings(max_examples=150, stateful_step_count=40)

@@ -363,4 +363,4 @@ class Proxy(RuleBasedStateMachine):
 
 
 TestAtRandom = Proxy.TestCase
-TestAtRandom.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestAtRandom.settings = settings(max_examples=150, stateful_step_count=30)

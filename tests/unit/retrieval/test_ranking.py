@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.runtime.terms import NamedTime, TimeUnit, Trait, question_terms
@@ -37,7 +37,6 @@ talks = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(talks, st.lists(st.sampled_from([*WORDS, "nowhere"]), unique=True, max_size=4))
 def test_scores_by_words_are_those_of_the_formula(memories: list[Memory], terms: list[str]) -> None:
     question = asked(" ".join(terms))
@@ -48,7 +47,6 @@ def test_scores_by_words_are_those_of_the_formula(memories: list[Memory], terms:
     )
 
 
-@settings(deadline=None)
 @given(talks, st.sampled_from(WORDS))
 def test_matched_terms_are_those_that_a_memory_or_a_neighbour_holds(
     memories: list[Memory], word: str
@@ -98,7 +96,6 @@ def test_cosines_may_be_given_instead_of_vectors() -> None:
     assert left.scores == pytest.approx(right.scores, abs=0.2)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=60, unique=True), st.integers(0, 10_000))
 def test_exact_cosines_put_the_ranking_in_exact_order(seeds: list[int], seed: int) -> None:
     memories = [Memory(n, vector=unit(n)) for n in seeds]
@@ -228,7 +225,6 @@ def test_ranks_count_what_passes_by_words_and_by_meaning_alone() -> None:
     assert [places[n + 1] for n in by_meaning] == [1, 2, 3, 4, 5, 6, 7]
 
 
-@settings(deadline=None)
 @given(talks, st.integers(1, 30))
 def test_the_parts_add_up_and_a_shorter_ranking_is_the_beginning_of_a_longer(
     memories: list[Memory], limit: int

@@ -112,7 +112,7 @@ def test_a_segment_brought_up_to_date_equals_one_built_anew(
     if compacting:
         compacting_early(monkeypatch)
 
-    @settings(deadline=None, max_examples=120)
+    @settings(max_examples=120)
     @given(steps)
     def holds(history: list[Step]) -> None:
         owner, segment = Owner(), segment_of([])
@@ -124,7 +124,7 @@ def test_a_segment_brought_up_to_date_equals_one_built_anew(
     holds()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(steps)
 def test_older_segments_stay_what_they_were(history: list[Step]) -> None:
     owner, segment = Owner(), segment_of([])
@@ -137,7 +137,7 @@ def test_older_segments_stay_what_they_were(history: list[Step]) -> None:
         assert answers(older) == answered
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(steps, steps)
 def test_two_lines_from_one_segment_do_not_disturb_each_other(left: list[Step], right: list[Step]) -> None:
     base = Owner()
@@ -155,7 +155,7 @@ def test_two_lines_from_one_segment_do_not_disturb_each_other(left: list[Step], 
         same(segment, segment_of(owner.living.values()))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(steps)
 def test_hearing_a_change_twice_does_no_harm(history: list[Step]) -> None:
     owner, segment = Owner(), segment_of([])
