@@ -31,11 +31,8 @@ class Stage:
     platform: Platform
     reverie: reverie_client.Reverie
     operator: Operator
-
-    @property
-    def zones(self) -> int:
-        """How many zones the platform has."""
-        return len(self.platform.zones)
+    zones: int
+    """How many the platform has; known too when it is gone."""
 
     @property
     def database(self) -> Address:
@@ -51,7 +48,7 @@ async def stage(options: Options) -> AsyncIterator[Stage]:
         token = platform.token(scopes=("users:*", "operator"))
         endpoint = platform.endpoint
         async with reverie_client.connect(endpoint.operator, ca=endpoint.ca, token=token) as reverie:
-            yield Stage(platform, reverie, Operator(reverie))
+            yield Stage(platform, reverie, Operator(reverie), len(platform.zones))
 
 
 async def until_analysed(users: Iterable[User], within: timedelta) -> None:
