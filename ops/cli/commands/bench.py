@@ -33,7 +33,12 @@ def bench(
     zones: Annotated[int, typer.Option(min=1, max=3, help="1 or 3: of the platform made for it.")] = 1,
     docs: Annotated[
         Path | None,
-        typer.Option(help="A folder whose benchmarks.md is written anew.", show_default=False),
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="A folder whose benchmarks.md is written anew.",
+            show_default=False,
+        ),
     ] = None,
     output: OutputOption = Output.TABLE,
     home: HomeOption = None,

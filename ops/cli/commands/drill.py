@@ -47,7 +47,13 @@ def drill(
         bool, typer.Option("--running", help="Break the running platform, not one made for it.")
     ] = False,
     docs: Annotated[
-        Path | None, typer.Option(help="A folder whose drills.md is written anew.", show_default=False)
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="A folder whose drills.md is written anew.",
+            show_default=False,
+        ),
     ] = None,
     output: OutputOption = Output.TABLE,
     home: HomeOption = None,
