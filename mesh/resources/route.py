@@ -46,7 +46,8 @@ _REPEATABLE_BODY = 1024 * 1024
 """Bytes of a request that a proxy keeps to repeat it; longer ones are for the caller to repeat."""
 # A reset is also what calls under way meet when the proxy that had them dies. "unavailable" is seen only
 # where no headers came first: so a service says that the fault is its own (services/runtime/interceptors.py).
-_RETRY_ON = "connect-failure,refused-stream,reset,unavailable"
+# "cancelled" is what a server that stops says of calls under way; what a caller cancels is not repeated.
+_RETRY_ON = "connect-failure,refused-stream,reset,unavailable,cancelled"
 _SERVING = b"\x08\x01"
 """HealthCheckResponse(status=SERVING), encoded."""
 _HEALTH_TIMEOUT = timedelta(seconds=1)

@@ -180,6 +180,7 @@ def test_every_route_has_the_catalogs_limits_and_repeats_what_may_be_repeated(
                     "refused-stream",
                     "reset",
                     "unavailable",
+                    "cancelled",
                 }
 
 
