@@ -29,4 +29,4 @@ class AnalyseConfig(ServiceConfig):
     """How long to wait for a hint before looking for due work without one."""
 
     niceness: int = Field(default=10, ge=0, le=19)
-    """How far the model's thread steps back behind everything else on the machine."""
+    """How far it steps back behind everything else on the machine."""

@@ -1,7 +1,6 @@
 """The worker: takes the planner's steps. Claims, works, attaches, reports failures one by one."""
 
 import asyncio
-import os
 import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -15,6 +14,7 @@ import structlog
 from google.protobuf.duration_pb2 import Duration
 
 from reverie.storage.v1 import analysis_pb2
+from services.analyse.background import step_back
 from services.analyse.hints import Hints, HintsDownError
 from services.analyse.planner import Claim, Planner, Wait, isolated
 from services.analyse.stage import Stage, Work, cause
@@ -70,7 +70,7 @@ class Numbers:
 
 
 class Worker:
-    """One worker of one stage. The model runs in a thread that steps back behind everything else.
+    """One worker of one stage. It steps back by `niceness` behind whatever answers calls.
 
     What it has claimed when it is killed comes due again as the lease ends, for whoever claims then.
     """
@@ -98,7 +98,7 @@ class Worker:
         self._shuffle = shuffle
         self._stopping = asyncio.Event()
         self._failing = False
-        self._thread = ThreadPoolExecutor(1, "stage", os.nice, (niceness,))
+        self._thread = ThreadPoolExecutor(1, "stage", step_back, (niceness,))
         self._log = structlog.get_logger("worker").bind(stage=stage.name, model=stage.model)
 
     async def run(self) -> None:

@@ -1,0 +1,47 @@
+"""A worker steps back behind every process, not only behind its own threads."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.analyse import background
+
+AUTOGROUP = Path("/proc/self/autogroup")
+PROGRAM = """
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from services.analyse.background import step_back
+with ThreadPoolExecutor(1, "stage", step_back, (7,)) as thread:
+    thread.submit(int).result()
+print(Path("/proc/self/autogroup").read_text())
+"""
+
+
+def session_after(*, of_its_own: bool) -> str:
+    command = [sys.executable, "-c", PROGRAM]
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    run = subprocess.run(
+        command, env=environment, start_new_session=of_its_own, capture_output=True, check=True, text=True
+    )
+    return run.stdout.strip()
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel has no autogroups")
+def test_a_process_with_a_session_of_its_own_steps_back_behind_all_others() -> None:
+    assert session_after(of_its_own=True).endswith("nice 7")
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel has no autogroups")
+def test_a_session_of_others_stays_where_it_was() -> None:
+    before = AUTOGROUP.read_text().strip()
+    assert session_after(of_its_own=False) == before
+
+
+def test_a_kernel_that_will_not_have_it_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "_AUTOGROUP", Path("/proc/self/no-such-file"))
+    monkeypatch.setattr(os, "getsid", lambda _pid: os.getpid())
+    monkeypatch.setattr(os, "nice", lambda _niceness: None)
+    background.step_back(1)
