@@ -10,6 +10,7 @@ proxy's `/ready` by its main thread.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
@@ -29,7 +30,7 @@ _READY = b"GET /ready HTTP/1.1\r\nhost: admin\r\n\r\n"
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
-class Line(asyncio.Protocol):
+class Line(asyncio.Protocol, ABC):
     """One connection. One question at a time."""
 
     def __init__(self, clock: MonotonicClock = monotonic) -> None:
@@ -75,8 +76,8 @@ class Line(asyncio.Protocol):
         answered.cancel()
         return self._answered.is_set()
 
-    def _ask(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _ask(self) -> None: ...
 
     def _write(self, content: bytes) -> None:
         if self._transport is not None and not self.is_cut:

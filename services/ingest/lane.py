@@ -10,6 +10,7 @@ whoever drives the lane `take`s a batch, sends it, and says what became of it by
   happened.
 """
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeVar
@@ -106,7 +107,7 @@ class Entry(Generic[Caller]):
         self.sent = False
 
 
-class Attempts:
+class Attempts(ABC):
     """A request that is sent as often as it takes, and what its attempts have shown."""
 
     __slots__ = ("attempts", "doubtful", "owner_indices", "request")
@@ -119,14 +120,14 @@ class Attempts:
         """Whether an attempt ended without saying what had happened."""
 
     @property
+    @abstractmethod
     def deadline(self) -> float | None:
         """The latest deadline of those who still wait; None if nobody does."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def rows(self) -> int:
         """How many operations it has."""
-        raise NotImplementedError
 
     def index_of(self, owner: Owner) -> int:
         """The owner's place in the request; it is put there if it has none."""
