@@ -10,7 +10,7 @@ PROTOS := $(shell find protos -name '*.proto')
 # Clients of these contracts are served by every later version.
 CONTRACTS := 78851e5
 
-.PHONY: help setup protos lock demo up down status test check breaking format bench drill clean
+.PHONY: help setup protos lock demo up down status test test-platform test-mesh test-whole test-unit check breaking format bench drill clean
 
 help: ## Print this help
 	@echo "Reverie: a memory platform. Start with 'make demo', then 'make test'."
@@ -53,11 +53,27 @@ down: ## Stop everything
 status: setup ## Show every instance, its sidecar and its latency
 	@$(BIN)/reverie status
 
-# Two runs: what needs no process says within half a minute what is wrong, and shares no interpreter with tests
-# that start, kill and freeze processes.
+# Four runs, two at a time, since tests with real processes mostly wait: each prints what it found when it is over, and
+# a failure stops no other. What needs no process shares no interpreter with tests that start, kill and freeze
+# processes. What tests/stack holds beside the folders named here is run by test-platform.
+STACK_MESH := tests/stack/mesh
+STACK_WHOLE := $(addprefix tests/stack/,whole cli analyse ingest query)
+
 test: setup ## Run the tests: unit, contract, and real processes
+	@echo "four runs, two at a time; each prints what it found when it is over"
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target test-platform test-mesh test-whole test-unit
+
+test-platform: setup
+	@$(BIN)/python -m pytest tests/stack $(addprefix --ignore=,$(STACK_MESH) $(STACK_WHOLE))
+
+test-mesh: setup
+	@$(BIN)/python -m pytest $(STACK_MESH)
+
+test-whole: setup
+	@$(BIN)/python -m pytest $(STACK_WHOLE)
+
+test-unit: setup
 	@$(BIN)/python -m pytest tests/unit tests/contract
-	@$(BIN)/python -m pytest tests/stack
 
 check: setup ## Lint, types, contracts, import rules
 	$(BIN)/ruff check .
