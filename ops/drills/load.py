@@ -10,6 +10,7 @@ import contextlib
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import accumulate, count
 from random import Random
 from uuid import uuid4
@@ -93,12 +94,15 @@ class Load:
                 calls.create_task(self._call(due))
 
     async def saturate(self, callers: int, seconds: float) -> None:
-        """Calls one after the other by so many callers, for so long; returns when all have ended."""
+        """Calls one after the other by so many callers, for so long; returns when all have ended.
+
+        Who is told to come again later does so: else they would measure how fast they can be refused.
+        """
         ends = self._clock() + seconds
 
         async def caller() -> None:
             while (now := self._clock()) < ends:
-                await self._call(now)
+                await self._sleep(await self._call(now))
 
         await asyncio.gather(*(caller() for _ in range(callers)))
 
@@ -107,19 +111,22 @@ class Load:
         await self._sleep(max(0.0, moment - self._clock()))
         return self._stopping.is_set()
 
-    async def _call(self, due: float) -> None:
+    async def _call(self, due: float) -> float:
+        """Makes a call; the seconds after which its caller was told to come again."""
         number, began = next(self._numbers), self._clock()
         person = self.people[number % len(self.people)]
         kind = person.can(self._chance.choices(self._kinds, cum_weights=self._weights)[0])
-        error = ""
+        error, delay = "", timedelta(0)
         try:
             await person.does[kind](number)
         except ReverieError as raised:
             error = f"{type(raised).__name__} {raised.reason}".rstrip()
+            delay = raised.retry_delay or delay
         ended = self._clock()
         if not error:
             self.answers.append(ended)
         self.calls.append(Call(kind, kind in WRITES, due, ended, error, began))
+        return delay.total_seconds()
 
 
 @contextlib.asynccontextmanager

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from random import Random
 
 import pytest
@@ -140,6 +141,17 @@ async def test_callers_of_a_saturated_platform_wait_for_their_answers() -> None:
     await working.saturate(callers=4, seconds=1)
     assert most == 4
     assert len(working.calls) >= 100
+
+
+async def test_callers_who_are_told_to_come_later_do_so() -> None:
+    time = Time()
+
+    async def refuse() -> None:
+        raise errors.Overloaded("", retry_delay=timedelta(seconds=0.2))
+
+    working = load_of(Someone(refuse), time=time)
+    await working.saturate(callers=1, seconds=0.9)
+    assert len(working.calls) == 5
 
 
 async def test_a_member_of_a_crowd_tells_the_calls_of_the_phase_it_was_asked_for() -> None:
