@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,6 +27,7 @@ from reverie_client.links import Links
 from reverie_client.methods import Answer, Method, Request
 from reverie_client.retry import Allowance, Failure, RetryPolicy, pause_before_repeat
 from reverie_client.sessions import Sessions
+from reverie_client.window import Window
 
 CONSISTENCY_KEY = "reverie-token"
 """The metadata that carries a consistency token, there and back."""
@@ -160,6 +162,7 @@ class Caller:
         self._policy = policy
         self._environment = environment
         self._allowance = Allowance(policy, environment.monotonic())
+        self._windows: defaultdict[str, Window] = defaultdict(lambda: Window(environment.monotonic))
         self._looks: set[asyncio.Future[None]] = set()
         self.sessions = Sessions()
 
@@ -180,15 +183,10 @@ class Caller:
         self._allowance.made()
         while True:
             call.attempt += 1
-            index = self._choose_edge()
             try:
-                answer = await self._attempt(call, index)
+                return await self._attempt_in_turn(call)
             except ReverieError as error:
-                self._note_edge(error, index)
                 await self._recover(call, error)
-            else:
-                self._edges.worked(index)
-                return answer
 
     async def exchange(self, method: Method[Request, Answer]) -> "Exchanging[Request, Answer]":
         """A stream at the edge that is to be called next. Say by `exchanged` how it ended."""
@@ -213,6 +211,26 @@ class Caller:
     def rounds(self, method: Method[Any, Any], within: timedelta | None) -> Rounds:
         """The rounds of calls of a method, within its own deadline if none is named."""
         return Rounds(method, self._end(method, within), self._policy, self._environment)
+
+    async def _attempt_in_turn(self, call: _Call[Request, Answer]) -> Answer:
+        """Makes the call at an edge, once there is room for it among those under way."""
+        window = self._windows[call.method.path]
+        try:
+            entered = await window.enter(call.ends)
+        except TimeoutError:
+            raise _held_back() from call.last_error
+        refused = False
+        index = self._choose_edge()
+        try:
+            answer = await self._attempt(call, index)
+        except ReverieError as error:
+            refused = isinstance(error, Overloaded) and self._policy.attempts != 1
+            self._note_edge(error, index)
+            raise
+        finally:
+            window.leave(entered, refused=refused)
+        self._edges.worked(index)
+        return answer
 
     async def _attempt(self, call: _Call[Request, Answer], index: int) -> Answer:
         call.tried.add(index)
@@ -302,3 +320,11 @@ class Caller:
 
     def _left(self, call: _Call[Any, Any]) -> float:
         return max(0.0, call.ends - self._environment.monotonic())
+
+
+def _held_back() -> Overloaded:
+    return Overloaded(
+        "the platform takes no more calls of this kind, and this one had no turn before its deadline",
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        reason="OVERLOADED",
+    )

@@ -178,6 +178,49 @@ async def test_repeats_add_little_to_an_overload() -> None:
     assert 1_000 + 500 <= len(world.sent) <= 1_000 + 500 + 0.2 * 1_000 + 10 * world.now
 
 
+@dataclass
+class Busy(World):
+    """Takes two calls at a time and refuses all others."""
+
+    under_way: int = 0
+    refusals: int = 0
+
+    def link(self, index: int) -> "BusyLink":
+        return BusyLink(self, index)
+
+
+class BusyLink(Link):
+    def start(self, *_call: object) -> "asyncio.Future[Message]":  # type: ignore[override]
+        return asyncio.ensure_future(self._answer())
+
+    async def _answer(self) -> Message:
+        world = cast("Busy", self.world)
+        if world.under_way == 2:
+            world.refusals += 1
+            raise refused(service_errors.Overloaded(retry_delay=timedelta(milliseconds=10)))
+        world.under_way += 1
+        await asyncio.sleep(0.001)
+        world.under_way -= 1
+        return ANSWER
+
+
+async def test_callers_hold_back_what_would_only_be_refused() -> None:
+    world = Busy([])
+    caller, world.together = world.caller(), 1_000
+    calls = [caller.call(methods.GET, REQUEST) for _ in range(100)]
+    assert await asyncio.gather(*calls) == [ANSWER] * 100
+    # All at first, then half of them, and so on; then now and then one that looks whether there is more room.
+    assert world.refusals < 2 * 100 + 100 / 2
+
+
+async def test_who_had_no_turn_in_time_is_told_that_nothing_happened() -> None:
+    world = Busy([], together=1_000, under_way=2)
+    caller = world.caller()
+    calls = [caller.call(methods.GET, REQUEST, within=timedelta(seconds=0.05)) for _ in range(10)]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(outcome, errors.Overloaded) for outcome in outcomes)
+
+
 async def test_the_delay_that_an_overloaded_service_asks_for_is_kept() -> None:
     world = World([refused(service_errors.Overloaded(retry_delay=timedelta(milliseconds=300))), ANSWER])
     assert await get(world.caller()) == ANSWER
