@@ -1,18 +1,23 @@
 """What the status of a proxy is read from."""
 
 import asyncio
+from pathlib import Path
 
 from mesh.inspection import inspect, proxies
 from reverie.mesh.v1 import mesh_pb2
 from tests.stack.mesh.table import TELL
-from tests.stack.mesh.world import World, call
+from tests.stack.mesh.world import World, call, eventually
 
 
 async def test_every_proxy_says_itself_that_it_is_in_sync(world: World) -> None:
-    known = await proxies(world.mesh_socket)
     for node, socket in world.admin_sockets().items():
-        seen = await asyncio.to_thread(inspect, socket, known[node])
-        assert seen.reasons == ()
+
+        async def is_in_sync(node: str = node, socket: Path = socket) -> bool:
+            # What it was sent in this moment it has not acknowledged yet.
+            known = await proxies(world.mesh_socket)
+            return (await asyncio.to_thread(inspect, socket, known[node])).is_in_sync
+
+        await eventually(is_in_sync, f"{node} is in sync")
 
 
 async def test_another_version_of_anything_is_noticed(world: World) -> None:
