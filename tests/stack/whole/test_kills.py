@@ -16,7 +16,8 @@ from tests.stack.whole.analysis import all_analysed, let_time_pass
 
 log = logging.getLogger(__name__)
 
-TRAFFIC = Traffic(rate=50, users=4)
+# Of each kind so many that all have been answered soon.
+TRAFFIC = Traffic(rate=50, users=4, mix={"create": 30, "update": 20, "delete": 10, "read": 20, "search": 20})
 KINDS = 5
 MAY_FAIL = {
     "Unreachable",

@@ -462,7 +462,7 @@ def test_bulk_does_not_slow_down_for_long_where_writes_take_long_by_themselves()
     async def main() -> None:
         storage = Storage(takes=0.03)
         async with batcher(storage, queue_rows=100_000) as writes:
-            rows, alone = 150 * bulk_lane.MAX_ROWS, 150 * storage.takes / bulk_lane.IN_FLIGHT
+            rows, alone = 80 * bulk_lane.MAX_ROWS, 80 * storage.takes / bulk_lane.IN_FLIGHT
 
             async def now_and_then() -> None:
                 while True:
