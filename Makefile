@@ -57,7 +57,7 @@ status: setup ## Show every instance, its sidecar and its latency
 # a failure stops no other. What needs no process shares no interpreter with tests that start, kill and freeze
 # processes. What tests/stack holds beside the folders named here is run by test-platform.
 STACK_MESH := tests/stack/mesh
-STACK_WHOLE := $(addprefix tests/stack/,whole cli analyse ingest query)
+STACK_WHOLE := $(addprefix tests/stack/,whole cli analyse ingest query search)
 
 test: setup ## Run the tests: unit, contract, and real processes
 	@echo "four runs, two at a time; each prints what it found when it is over"
