@@ -35,8 +35,8 @@ async def held(drill: Drill, platform: Platform, pace: Pace, sabotage: Sabotage 
 async def test_a_service_that_is_killed_under_load_loses_nothing(platform: Platform) -> None:
     drill = replace(registry.drill("kill-service"), traffic=Traffic(rate=80, users=3))
     record = await held(drill, platform, SHORT)
-    # Not the verdict: how long it took is for a machine that does nothing else to say.
-    assert not any(getattr(record, name) for name in DAMAGES), record.broken
+    # Nothing is broken, unless that it was short.
+    assert set(record.broken) <= {*too_few(record)}
     assert record.failed_calls == 0, record.proof["errors"]
     (killed,) = record.proof["killed"]
     assert killed["end"] == "killed by SIGKILL"
@@ -59,4 +59,8 @@ async def test_too_few_acknowledged_calls_show_nothing(platform: Platform) -> No
     few = replace(SMALL, traffic=Traffic(rate=40, users=2))
     record = await held(few, platform, SHORT)
     assert record.verdict is Verdict.FAIL
-    assert record.broken == (f"acknowledged is {record.acknowledged}, and was to be at least 1000",)
+    assert record.broken == too_few(record)
+
+
+def too_few(record: Record) -> tuple[str]:
+    return (f"acknowledged is {record.acknowledged}, and was to be at least 1000",)

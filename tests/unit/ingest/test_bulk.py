@@ -241,7 +241,7 @@ def _key(batch: BulkBatch, change: Any) -> bytes:
 
 
 def test_every_operation_is_answered_once() -> None:
-    run_state_machine_as_test(Bulk, settings=settings(max_examples=50, stateful_step_count=30))
+    run_state_machine_as_test(Bulk, settings=settings(max_examples=80, stateful_step_count=40))
 
 
 def test_storage_that_knows_no_columns_gets_operations() -> None:
