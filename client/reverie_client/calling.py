@@ -224,6 +224,7 @@ class Caller:
         try:
             answer = await self._attempt(call, index)
         except ReverieError as error:
+            # Who repeats nothing wants to be told, each time.
             refused = isinstance(error, Overloaded) and self._policy.attempts != 1
             self._note_edge(error, index)
             raise

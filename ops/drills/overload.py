@@ -15,7 +15,7 @@ SLOWER = "accepted_p95_vs_usual"
 TIMES = 3
 """So many times the capacity."""
 _PLANNED = 0.7
-"""The capacity is this share of what is answered to callers who never pause: see decision 5."""
+"""The capacity is this share of what is answered to callers who pause only when told to: see decision 5."""
 _PROCESSES = 2
 _USERS = 8
 _CALLERS = 16
