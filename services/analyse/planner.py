@@ -48,6 +48,11 @@ class Pace:
     """How much to claim while the speed is unknown."""
     min_limit: int = 4
     poll_seconds: float = 1.5
+    gather_seconds: float = 0.1
+    """The pause after a claim that has found all there was: what is written meanwhile is claimed together.
+
+    Each claim, and each result, is a call and a commit in the middle of those that users wait for.
+    """
     backoff_seconds: float = 0.1
     """The pause after a first failure; it doubles with each further one, up to `max_backoff_seconds`."""
     max_backoff_seconds: float = 5.0
@@ -64,6 +69,8 @@ class Planner:
         self._random = random
         self._hints: deque[Key] = deque(maxlen=4 * MAX_CLAIM)
         self._due = True
+        self._asked = pace.first_limit
+        self._gathers = False
         self._failures = 0
         self._paused = True
         self._went_well = False
@@ -84,7 +91,11 @@ class Planner:
             self._paused = True
             return Wait(self._backoff(), deaf=True)
         if self._due or self._hints:
-            return Claim(self.limit, self._take_hints())
+            self._asked = self.limit
+            return Claim(self._asked, self._take_hints())
+        if self._gathers:
+            self._gathers = False
+            return Wait(self._pace.gather_seconds * (0.75 + 0.5 * self._random()), deaf=True)
         return Wait(self._pace.poll_seconds * (0.75 + 0.5 * self._random()))
 
     def hinted(self, keys: Sequence[Key]) -> None:
@@ -93,13 +104,15 @@ class Planner:
         self._due = True
 
     def claimed(self, found: int) -> None:
-        """A claim was answered. While it finds something there may be more.
+        """A claim was answered. If it found as much as it asked for there may be more.
 
+        What else it may have passed over, as it went to the dead letters, is found by looking every so often.
         Pauses end once all that follows from it has gone well too: where results cannot be attached, each
         claim takes one attempt from each of its memories.
         """
         self._went_well = True
-        self._due = found > 0
+        self._due = found >= self._asked
+        self._gathers = found > 0
 
     def worked(self, items: int, seconds: float) -> None:
         """Work took so long; the newest counts most."""

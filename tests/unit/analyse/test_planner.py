@@ -30,13 +30,29 @@ def test_a_worker_claims_as_soon_as_it_starts() -> None:
     assert planner().next() == Claim(PACE.first_limit, ())
 
 
-def test_it_claims_again_while_it_finds_something_and_then_waits() -> None:
+def test_it_claims_again_while_it_finds_all_that_it_asks_for_and_then_waits() -> None:
+    plan = planner()
+    plan.next()
+    plan.claimed(PACE.first_limit)
+    assert isinstance(plan.next(), Claim)
+    plan.claimed(PACE.first_limit - 1)
+    assert isinstance(plan.next(), Wait)
+
+
+def test_after_work_that_was_all_there_was_it_lets_more_gather_before_it_listens() -> None:
     plan = planner()
     plan.next()
     plan.claimed(3)
-    assert isinstance(plan.next(), Claim)
-    plan.claimed(0)
-    assert isinstance(plan.next(), Wait)
+    assert plan.next() == Wait(PACE.gather_seconds, deaf=True)
+    listening = plan.next()
+    assert isinstance(listening, Wait)
+    assert not listening.deaf
+
+
+def test_who_found_nothing_listens_at_once_so_that_a_single_memory_does_not_wait() -> None:
+    step = idle().next()
+    assert isinstance(step, Wait)
+    assert not step.deaf
 
 
 def test_hints_end_the_wait_and_are_looked_at_first() -> None:
@@ -111,7 +127,7 @@ def test_a_claim_whose_results_are_taken_ends_the_pauses() -> None:
     plan = planner(random=lambda: 1.0)
     for well in (False, False, True, False):
         assert isinstance(plan.next(), Claim)
-        plan.claimed(3)
+        plan.claimed(PACE.first_limit)
         if not well:
             plan.failed()
             pause = plan.next()
