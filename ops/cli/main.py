@@ -11,6 +11,7 @@ import typer
 
 from ops.cli.commands import bench, demo, drill, import_, platform, queue, read, write
 from ops.cli.failures import Guarded
+from services.runtime import engine
 
 Command = Callable[..., None]
 
@@ -67,6 +68,7 @@ def help_of(command: Command) -> str:
 
 def run() -> None:
     """The entry point."""
-    # gRPC notes on stderr whenever a connection ends. It reads this when it is imported, so it is set before.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    # gRPC notes on stderr whenever a connection ends. It reads these when it is imported, so they are set before.
+    for name, value in {"GRPC_VERBOSITY": "ERROR", **engine.ENVIRONMENT}.items():
+        os.environ.setdefault(name, value)
     program()()

@@ -18,7 +18,7 @@ from ops.local.postgres import STOP_SIGNAL as POSTGRES_STOP_SIGNAL
 from ops.local.process import ProcessSpec, RestartPolicy
 from ops.local.valkey import Valkey
 from services.catalog import Service, Store, callees, service
-from services.runtime import files
+from services.runtime import engine, files
 
 EDGE_GRACE = timedelta(seconds=10)
 """Half of it is for the calls under way when an edge is stopped."""
@@ -120,6 +120,7 @@ class Plan:
                 "REVERIE_MESH_SOCKET": str(socket),
                 "REVERIE_TOPOLOGY": str(self._home.topology),
                 "REVERIE_LOG_LEVEL": "info",
+                **engine.ENVIRONMENT,
             },
             probe=probes.GrpcHealth(socket),
             directory=self._home.instance(name),
@@ -189,6 +190,7 @@ class Plan:
             # Two cores have other work: with a thread on each, ranking waits for them, 6 ms in place of 1.
             "OPENBLAS_NUM_THREADS": "1",
             "OMP_NUM_THREADS": "1",
+            **engine.ENVIRONMENT,
         }
         if Store.POSTGRES in row.stores:
             found |= self._database()
