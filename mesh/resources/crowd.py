@@ -1,9 +1,10 @@
-"""How an edge keeps a crowd out: as many calls of an API at a time as are answered in good time.
+"""How an edge keeps a crowd out: as many calls at a time as are answered in good time.
 
 Refusing in a service costs nearly half of what serving does, and what waits there waits before any code of
 ours runs (docs/decisions/0005-overload.md). An edge sees all that a call waits, and refuses for much less.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -32,19 +33,23 @@ from envoy_data_plane.xds.type.matcher.v3 import (
     StringMatcher,
 )
 
-from services.catalog import Api, Audience, Service, Table
+from services.catalog import Api, Audience, Table
 
 REFUSED = "reached_concurrency_limit"
 """Envoy's word for a call that was kept out."""
+ALL = "all"
+"""The name of the crowd of all APIs together."""
 
-MOST = 96
-"""Calls of an API under way at all edges together, at the most: what waits before the first ones end."""
-LEAST = 12
-"""As many are always let in. With half of it, edges of a slow machine refused what it could have done."""
+MOST = 48
+"""Calls under way at all edges together, at the most: what waits before the first ones end."""
+LEAST = 9
+"""As many are always let in. With six, ordinary clients of a platform that restarts lost calls."""
+PLACES = 24
+"""Calls of one API, of those: an API that stands still leaves the others half of the room."""
 
 _INTERVAL = timedelta(milliseconds=100)
-_SHARE_OF_OBJECTIVE = 0.5
-"""Half of the calls shall end within this share of the time in which 95 % of them shall."""
+_SHARE_OF_OBJECTIVE = 0.25
+"""Half of the calls shall end within this share of the time in which 95 % of the quickest service's shall."""
 _MEDIAN = Percent(value=50.0)
 _OF_MANY = ("BatchCreate", "List")
 """How methods for many things at a time begin, by AIP-132 and 233. They take long by nature.
@@ -56,9 +61,10 @@ not would keep out all others.
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """The calls of one API that are counted together."""
+    """Calls that are counted together, at one edge."""
 
-    api: str
+    name: str
+    apis: tuple[str, ...]
     target: timedelta
     """Half of them shall end within it."""
     least: int
@@ -66,27 +72,32 @@ class Crowd:
     most: int
     """No more than so many are, however quick they are."""
     apart: tuple[str, ...]
-    """Beginnings of the names of methods that are not counted."""
+    """Beginnings of the paths of methods that are not counted."""
 
 
 def of(table: Table, edges: int) -> tuple[Crowd, ...]:
-    """One for each API that applications call, at each of so many edges, which share its room."""
-    return tuple(
-        _crowd(row, api, max(edges, 1))
-        for row in table
-        for api in row.apis
-        if api.audience is Audience.PUBLIC
-    )
+    """Those at each of so many edges, which share the room: one for each API of applications, then one for all.
+
+    In this order: who finds no place among all leaves those of its API at once, which have a fixed number. The
+    other way round, a refusal for one API would be taken for a quick answer of the platform.
+    """
+    offered = [(row, api) for row in table for api in row.apis if api.audience is Audience.PUBLIC]
+    if not offered:
+        return ()
+    target = min(row.objective_p95 for row, _ in offered) * _SHARE_OF_OBJECTIVE
+    places = _share(PLACES, edges)
+    each = tuple(Crowd(api.name, (api.name,), target, places, places, _apart(api)) for _, api in offered)
+    apis = tuple(api.name for _, api in offered)
+    apart = tuple(path for crowd in each for path in crowd.apart)
+    return (*each, Crowd(ALL, apis, target, _share(LEAST, edges), _share(MOST, edges), apart))
 
 
-def _crowd(row: Service, api: Api, edges: int) -> Crowd:
-    return Crowd(
-        api.name,
-        row.objective_p95 * _SHARE_OF_OBJECTIVE,
-        least=max(1, LEAST // edges),
-        most=max(1, MOST // edges),
-        apart=(*_OF_MANY, *(one.method for one in api.streams)),
-    )
+def _share(number: int, edges: int) -> int:
+    return max(1, number // max(edges, 1))
+
+
+def _apart(api: Api) -> tuple[str, ...]:
+    return tuple(f"/{api.name}/{method}" for method in (*_OF_MANY, *(one.method for one in api.streams)))
 
 
 def kept_out(crowd: Crowd) -> HttpFilter:
@@ -111,19 +122,25 @@ def kept_out(crowd: Crowd) -> HttpFilter:
         typed_config=Any.pack(AdaptiveConcurrency(gradient_controller_config=controller)),
     )
     matched = ExtensionWithMatcher(extension_config=limit, xds_matcher=_skipping(crowd))
-    return HttpFilter(name=f"crowd.{crowd.api}", typed_config=Any.pack(matched))
+    return HttpFilter(name=f"crowd.{crowd.name}", typed_config=Any.pack(matched))
 
 
 def _skipping(crowd: Crowd) -> Matcher:
     """Lets all other calls go round the filter."""
-    others = MatcherMatcherListPredicate(not_matcher=_begins(f"/{crowd.api}/"))
-    apart = (_begins(f"/{crowd.api}/{method}") for method in crowd.apart)
-    either = MatcherMatcherListPredicatePredicateList(predicate=[others, *apart])
+    others = MatcherMatcherListPredicate(not_matcher=_any(_begins(f"/{api}/") for api in crowd.apis))
     skip = MatcherOnMatch(action=Named(name="skip", typed_config=Any.pack(SkipFilter())))
-    rule = MatcherMatcherListFieldMatcher(
-        predicate=MatcherMatcherListPredicate(or_matcher=either), on_match=skip
-    )
+    rule = MatcherMatcherListFieldMatcher(predicate=_any((others, *map(_begins, crowd.apart))), on_match=skip)
     return Matcher(matcher_list=MatcherMatcherList(matchers=[rule]))
+
+
+def _any(predicates: Iterable[MatcherMatcherListPredicate]) -> MatcherMatcherListPredicate:
+    """Whether one of them holds. Envoy takes no list of one."""
+    first, *more = predicates
+    if not more:
+        return first
+    return MatcherMatcherListPredicate(
+        or_matcher=MatcherMatcherListPredicatePredicateList(predicate=[first, *more])
+    )
 
 
 def _begins(path: str) -> MatcherMatcherListPredicate:

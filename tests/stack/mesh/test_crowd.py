@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 
-from mesh.resources.crowd import LEAST, MOST
+from mesh.resources.crowd import LEAST, MOST, PLACES
 from services.runtime.errors import Overloaded, from_rpc_error
-from tests.stack.mesh.table import ONCE
+from tests.stack.mesh.table import ASK, ONCE, TELL
 from tests.stack.mesh.world import FakeService, World, eventually
 
 CROWD = 3 * MOST
 SLOW = 0.1
 """Seconds a call takes then: many times more than the edge is content with."""
+STUCK = 1.5
+"""Seconds a call takes of a service that stands still for a while."""
 
 
 @pytest.fixture
@@ -27,10 +29,12 @@ async def tellers(world: World) -> AsyncIterator[list[FakeService]]:
         teller.delay = 0.0
 
 
-async def at_once(world: World, port: int, number: int, method: str = "Do") -> list[grpc.aio.AioRpcError]:
+async def at_once(
+    world: World, port: int, number: int, method: str = "Do", api: str = ONCE
+) -> list[grpc.aio.AioRpcError]:
     """So many calls at the same moment: how those failed that did."""
     async with world.edge(port) as channel:
-        one: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{ONCE}/{method}")
+        one: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{api}/{method}")
         metadata = world.bearer()
         calls = [asyncio.ensure_future(_call(one, metadata)) for _ in range(number)]
         return [error for error in await asyncio.gather(*calls) if error is not None]
@@ -62,7 +66,7 @@ async def test_what_is_too_much_is_refused_with_a_delay_and_all_else_is_answered
         assert taken_in[-1] >= LEAST
     # What was refused reached nobody, what reached somebody was answered, once.
     assert sum(teller.calls for teller in tellers) - before == sum(taken_in)
-    assert taken_in[-1] <= MOST
+    assert taken_in[-1] <= PLACES
 
     for teller in tellers:
         teller.delay = 0.0
@@ -71,6 +75,32 @@ async def test_what_is_too_much_is_refused_with_a_delay_and_all_else_is_answered
         return not await at_once(world, port, LEAST) and not await at_once(world, port, 2 * LEAST)
 
     await eventually(comes_through, "the edge lets more in when calls are quick again")
+
+
+async def test_an_api_that_stands_still_leaves_room_for_the_others(
+    world: World, tellers: list[FakeService]
+) -> None:
+    port = world.topology.edges[0].public_port
+    for teller in tellers:
+        teller.delay = 0.0
+
+    async def lets_many_in() -> bool:
+        refused = await asyncio.gather(*(at_once(world, port, PLACES - 2, api=api) for api in (ASK, TELL)))
+        return not any(refused)
+
+    await eventually(lets_many_in, "the edge lets many in while calls are quick")
+    for teller in tellers:
+        teller.delay = STUCK
+    before = sum(teller.calls for teller in tellers)
+    stuck = asyncio.ensure_future(at_once(world, port, CROWD))
+
+    async def takes_all_its_places() -> bool:
+        return sum(teller.calls for teller in tellers) - before == PLACES
+
+    await eventually(takes_all_its_places, "calls wait for the service that stands still")
+    assert not await at_once(world, port, LEAST, api=ASK)
+    assert not stuck.done()
+    assert len(await stuck) == CROWD - PLACES
 
 
 async def test_operators_and_lists_are_not_counted_among_the_crowd(
