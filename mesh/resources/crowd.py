@@ -76,9 +76,9 @@ class Crowd:
 
 
 def of(table: Table, edges: int) -> tuple[Crowd, ...]:
-    """Those at each of so many edges, which share the room: one for each API of applications, then one for all.
+    """Those at each of so many edges, which share the room: one for each API of applications, one for all.
 
-    In this order: who finds no place among all leaves those of its API at once, which have a fixed number. The
+    In this order: who finds no place among all leaves those of its API at once, whose number is fixed. The
     other way round, a refusal for one API would be taken for a quick answer of the platform.
     """
     offered = [(row, api) for row in table for api in row.apis if api.audience is Audience.PUBLIC]

@@ -68,7 +68,7 @@ def help_of(command: Command) -> str:
 
 def run() -> None:
     """The entry point."""
-    # gRPC notes on stderr whenever a connection ends. It reads these when it is imported, so they are set before.
+    # gRPC reads these when it is imported. By itself it notes on stderr whenever a connection ends.
     for name, value in {"GRPC_VERBOSITY": "ERROR", **engine.ENVIRONMENT}.items():
         os.environ.setdefault(name, value)
     program()()
