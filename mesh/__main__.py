@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 from mesh.cache import Cache
 from mesh.config import MeshConfig
 from mesh.discovery import Discovery
+from mesh.resources.crowd import Room
 from mesh.server import DeltaAds, MeshService
 from mesh.snapshot import Builder
 from reverie.mesh.v1 import mesh_pb2, mesh_pb2_grpc
@@ -28,7 +29,7 @@ _OPTIONS = (("grpc.http2.max_ping_strikes", 0), ("grpc.so_reuseport", 0))
 async def main(config: MeshConfig, table: Table = SERVICES) -> None:
     """Serve until SIGTERM or SIGINT. Proxies then go on with what they have."""
     cache, health, stopping = Cache(), Health((_MESH,)), asyncio.Event()
-    discovery = Discovery(config.topology, Builder(table), cache)
+    discovery = Discovery(config.topology, Builder(table, Room.on(config.cores)), cache)
     server = grpc.aio.server(options=_OPTIONS)
     server.add_generic_rpc_handlers((DeltaAds(cache).handler(),))
     mesh_pb2_grpc.add_MeshServiceServicer_to_server(MeshService(cache), server)  # type: ignore[no-untyped-call]

@@ -1,8 +1,10 @@
 """What the control plane is told by its environment."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -16,5 +18,11 @@ class MeshConfig(BaseSettings):
 
     topology: Path
     """The file of mesh/topology.py; it may come later and change at any time."""
+
+    cores: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=100_000)
+    """Cores that the services of all zones have: edges let in as many calls as keep them busy.
+
+    By default those of this machine.
+    """
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from mesh import rights
 from mesh.resources import cluster, crowd, endpoint, listener, route
+from mesh.resources.crowd import Room
 from mesh.resources.endpoint import Condition
 from mesh.resources.tls import Credentials
 from mesh.topology import Edge, Instance, Topology, TopologyError
@@ -37,8 +38,10 @@ _VERSION_DIGITS = 16
 class Builder:
     """Builds snapshots, and remembers each resource by what it was made of."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, room: Room = Room()) -> None:  # noqa: B008  (frozen)
+        """`room`: what all edges together let in."""
         self._table = table
+        self._room = room
         self._rows = {row.name: row for row in table}
         self._made: dict[Hashable, Resource] = {}
         self._used: dict[Hashable, Resource] = {}
@@ -91,7 +94,8 @@ class Builder:
         for name, audiences in _EDGE_LISTENERS.items():
             routes.append(self._resource(route.edge, name, self._table, audiences))
             # Operators come in however great the crowd is.
-            crowds = crowd.of(self._table, len(topology.edges)) if name == listener.PUBLIC else ()
+            room = self._room.share(len(topology.edges))
+            crowds = crowd.of(self._table, room) if name == listener.PUBLIC else ()
             made = (name, edge.address, ports[name], own, jwks, crowds)
             listeners.append(self._listener(routes[-1], listener.edge, *made))
         return _snapshot(clusters, endpoints, listeners, routes)

@@ -5,8 +5,9 @@ ours runs (docs/decisions/0005-overload.md). An edge sees all that a call waits,
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import timedelta
+from typing import Self
 
 from envoy_data_plane.envoy.config.core.v3 import TypedExtensionConfig
 from envoy_data_plane.envoy.extensions.common.matching.v3 import ExtensionWithMatcher
@@ -40,13 +41,8 @@ REFUSED = "reached_concurrency_limit"
 ALL = "all"
 """The name of the crowd of all APIs together."""
 
-MOST = 48
-"""Calls under way at all edges together, at the most: what waits before the first ones end."""
-LEAST = 9
-"""As many are always let in. With six, ordinary clients of a platform that restarts lost calls."""
-PLACES = 24
-"""Calls of one API, of those: an API that stands still leaves the others half of the room."""
-
+_CORES = 2
+"""Those that a room by itself is for."""
 _INTERVAL = timedelta(milliseconds=100)
 _SHARE_OF_OBJECTIVE = 0.25
 """Half of the calls shall end within this share of the time in which 95 % of the quickest service's shall."""
@@ -57,6 +53,30 @@ _OF_MANY = ("BatchCreate", "List")
 And an answer larger than the edge's buffers, as a page may be, counts until its caller has read on: who does
 not would keep out all others.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Calls that all edges together let in at a time. By itself, what fits services on two cores.
+
+    A call takes milliseconds of processor time, so a few for each core keep all busy; more only wait longer.
+    """
+
+    least: int = 9
+    """As many are always let in. With six, ordinary clients of a platform that restarts lost calls."""
+    most: int = 48
+    """No more than so many are, however quick they are: what waits before the first ones end."""
+    of_one_api: int = 24
+    """So many of those, of any API: one that stands still leaves the others half of the room."""
+
+    @classmethod
+    def on(cls, cores: int) -> Self:
+        """What fits so many cores."""
+        return cls(*(max(1, number * cores // _CORES) for number in astuple(cls())))
+
+    def share(self, edges: int) -> Self:
+        """What of it is one edge's, of so many; at least a call."""
+        return type(self)(*(max(1, number // max(edges, 1)) for number in astuple(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +95,8 @@ class Crowd:
     """Beginnings of the paths of methods that are not counted."""
 
 
-def of(table: Table, edges: int) -> tuple[Crowd, ...]:
-    """Those at each of so many edges, which share the room: one for each API of applications, one for all.
+def of(table: Table, room: Room) -> tuple[Crowd, ...]:
+    """Those at an edge with so much room: one for each API of applications, then one for all.
 
     In this order: who finds no place among all leaves those of its API at once, whose number is fixed. The
     other way round, a refusal for one API would be taken for a quick answer of the platform.
@@ -85,15 +105,11 @@ def of(table: Table, edges: int) -> tuple[Crowd, ...]:
     if not offered:
         return ()
     target = min(row.objective_p95 for row, _ in offered) * _SHARE_OF_OBJECTIVE
-    places = _share(PLACES, edges)
+    places = room.of_one_api
     each = tuple(Crowd(api.name, (api.name,), target, places, places, _apart(api)) for _, api in offered)
     apis = tuple(api.name for _, api in offered)
     apart = tuple(path for crowd in each for path in crowd.apart)
-    return (*each, Crowd(ALL, apis, target, _share(LEAST, edges), _share(MOST, edges), apart))
-
-
-def _share(number: int, edges: int) -> int:
-    return max(1, number // max(edges, 1))
+    return (*each, Crowd(ALL, apis, target, room.least, room.most, apart))
 
 
 def _apart(api: Api) -> tuple[str, ...]:

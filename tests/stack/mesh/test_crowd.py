@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 
-from mesh.resources.crowd import LEAST, MOST, PLACES
+from mesh.resources.crowd import Room
 from services.runtime.errors import Overloaded, from_rpc_error
 from tests.stack.mesh.table import ASK, ONCE, TELL
 from tests.stack.mesh.world import FakeService, World, eventually
 
-CROWD = 3 * MOST
+ROOM = Room()
+CROWD = 3 * ROOM.most
 SLOW = 0.1
 """Seconds a call takes then: many times more than the edge is content with."""
 STUCK = 1.5
@@ -63,16 +64,16 @@ async def test_what_is_too_much_is_refused_with_a_delay_and_all_else_is_answered
             assert isinstance(told, Overloaded), error
             assert told.retry_delay, error
         taken_in.append(CROWD - len(refused))
-        assert taken_in[-1] >= LEAST
+        assert taken_in[-1] >= ROOM.least
     # What was refused reached nobody, what reached somebody was answered, once.
     assert sum(teller.calls for teller in tellers) - before == sum(taken_in)
-    assert taken_in[-1] <= PLACES
+    assert taken_in[-1] <= ROOM.of_one_api
 
     for teller in tellers:
         teller.delay = 0.0
 
     async def comes_through() -> bool:
-        return not await at_once(world, port, LEAST) and not await at_once(world, port, 2 * LEAST)
+        return not await at_once(world, port, ROOM.least) and not await at_once(world, port, 2 * ROOM.least)
 
     await eventually(comes_through, "the edge lets more in when calls are quick again")
 
@@ -85,7 +86,9 @@ async def test_an_api_that_stands_still_leaves_room_for_the_others(
         teller.delay = 0.0
 
     async def lets_many_in() -> bool:
-        refused = await asyncio.gather(*(at_once(world, port, PLACES - 2, api=api) for api in (ASK, TELL)))
+        refused = await asyncio.gather(
+            *(at_once(world, port, ROOM.of_one_api - 2, api=api) for api in (ASK, TELL))
+        )
         return not any(refused)
 
     await eventually(lets_many_in, "the edge lets many in while calls are quick")
@@ -95,12 +98,12 @@ async def test_an_api_that_stands_still_leaves_room_for_the_others(
     stuck = asyncio.ensure_future(at_once(world, port, CROWD))
 
     async def takes_all_its_places() -> bool:
-        return sum(teller.calls for teller in tellers) - before == PLACES
+        return sum(teller.calls for teller in tellers) - before == ROOM.of_one_api
 
     await eventually(takes_all_its_places, "calls wait for the service that stands still")
-    assert not await at_once(world, port, LEAST, api=ASK)
+    assert not await at_once(world, port, ROOM.least, api=ASK)
     assert not stuck.done()
-    assert len(await stuck) == CROWD - PLACES
+    assert len(await stuck) == CROWD - ROOM.of_one_api
 
 
 async def test_operators_and_lists_are_not_counted_among_the_crowd(

@@ -186,6 +186,7 @@ class World:
         environment = {
             "REVERIE_MESH_SOCKET": str(self.mesh_socket),
             "REVERIE_TOPOLOGY": str(self.topology_path),
+            "REVERIE_CORES": "2",
         }
         self.start("mesh", [sys.executable, "-m", self.plane], **environment)
 

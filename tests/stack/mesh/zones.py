@@ -47,6 +47,7 @@ class Zones(World):
             environment = {
                 "REVERIE_MESH_SOCKET": str(self.plane_socket(zone)),
                 "REVERIE_TOPOLOGY": str(self.topology_path),
+                "REVERIE_CORES": "2",
             }
             self.start(f"mesh-{zone}-0", [sys.executable, "-m", self.plane], **environment)
         for zone in ZONES:
