@@ -1,7 +1,7 @@
 """The table of benches. Each is a module of this package, imported when it is run."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import cast
@@ -39,6 +39,14 @@ class Goal:
     meaning: str
     at_most: float | None = None
     at_least: float | None = None
+    at_most_in_zones: float | None = None
+    """In place of `at_most` on a platform of several zones, where the floor has the same way to go."""
+
+    def on(self, zones: int) -> "Goal":
+        """The goal for a platform of so many zones."""
+        if zones == 1 or self.at_most_in_zones is None:
+            return self
+        return replace(self, at_most=self.at_most_in_zones)
 
     @property
     def bound(self) -> str:
@@ -67,7 +75,12 @@ class Bench:
 
 
 _INGEST = (
-    Goal("accept_vs_floor", "a create alone, over an echo by the same way plus its SQL run raw", at_most=1.4),
+    Goal(
+        "accept_vs_floor",
+        "a create alone, over an echo by the same way plus its SQL run raw",
+        at_most=1.4,
+        at_most_in_zones=1.3,
+    ),
     Goal("accept64_vs_echo", "a create over an echo by the same way, 64 of them at a time", at_most=1.15),
     Goal("batch_vs_copy", "rows a second in batches of 1,000, over one raw COPY", at_least=0.2),
     Goal("stream_vs_copy", "rows a second of one stream in frames of 100, over one raw COPY", at_least=0.25),
@@ -78,8 +91,18 @@ _INGEST = (
     ),
 )
 _READ = (
-    Goal("point_read_vs_floor", "getting one memory, over an echo plus its SQL run raw", at_most=1.3),
-    Goal("timeline_vs_floor", "a page of 50, over an echo of that size plus its SQL run raw", at_most=1.3),
+    Goal(
+        "point_read_vs_floor",
+        "getting one memory, over an echo plus its SQL run raw",
+        at_most=1.3,
+        at_most_in_zones=1.25,
+    ),
+    Goal(
+        "timeline_vs_floor",
+        "a page of 50, over an echo of that size plus its SQL run raw",
+        at_most=1.3,
+        at_most_in_zones=1.25,
+    ),
     Goal(
         "search_vs_scan_1k",
         "a search less its embedding, over an exact scan in SQL: 1,000 memories",

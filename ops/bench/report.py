@@ -1,9 +1,10 @@
 """Writes `docs/benchmarks.md` from records, so that no figure in it was typed.
 
-`benchmarks.jsonl` beside it keeps the last record of each bench; `ops/bench/notes/` says where the time goes.
+`benchmarks.jsonl` beside it keeps the last record of each bench on each form of a platform; the notes of
+`ops/bench/notes/` say where the time goes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,13 @@ call can't do without: an echo of the same size by the same way, plus the same S
 
 
 def publish(records: Sequence[Record], folder: Path) -> Path:
-    """Puts new records in place of the old ones of their benches, and writes the page anew; its path."""
+    """Puts new records in place of old ones of the same bench and number of zones; the path of the page."""
     kept = folder / "benchmarks.jsonl"
     lines = kept.read_text("utf-8").splitlines() if kept.exists() else []
-    by_name = {record.bench: record for record in [*map(Record.of_json, lines), *records]}
-    kept.write_text("".join(f"{by_name[name].to_json()}\n" for name in sorted(by_name)), "utf-8")
+    latest = {(record.bench, record.zones): record for record in [*map(Record.of_json, lines), *records]}
+    kept.write_text("".join(f"{latest[key].to_json()}\n" for key in sorted(latest)), "utf-8")
     page = folder / "benchmarks.md"
-    page.write_text(render(list(by_name.values()), _notes()), "utf-8")
+    page.write_text(render(list(latest.values()), _notes()), "utf-8")
     return page
 
 
@@ -33,7 +34,7 @@ def goals_of(record: Record) -> Iterator[tuple[Goal, float]]:
     """The goals of a record's bench, each with what was measured."""
     figures = {**record.results, **record.ratios}
     bench = next(bench for bench in BENCHES if bench.name == record.bench)
-    return ((goal, figures[goal.figure]) for goal in bench.goals)
+    return ((goal.on(record.zones), figures[goal.figure]) for goal in bench.goals)
 
 
 def _notes() -> dict[str, str]:
@@ -42,30 +43,31 @@ def _notes() -> dict[str, str]:
 
 
 def render(records: Sequence[Record], notes: Mapping[str, str]) -> str:
-    """The page: for each bench that has a record its goals, its figures, and the notes on it, if any."""
-    by_name = {record.bench: record for record in records}
+    """The page: for each bench that has records its goals, its figures, and the notes on it, if any."""
+    by_zones = sorted(records, key=lambda record: record.zones)
     sections = [
-        _section(bench, by_name[bench.name], notes.get(bench.name, ""))
+        _section(bench, of_bench, notes.get(bench.name, ""))
         for bench in BENCHES
-        if bench.name in by_name
+        if (of_bench := [record for record in by_zones if record.bench == bench.name])
     ]
     return "\n".join([_INTRODUCTION, *sections])
 
 
-def _section(bench: Bench, record: Record, note: str) -> str:
-    lines = [
-        f"## {bench.name}",
-        bench.question,
-        "",
-        f"`reverie bench {bench.name}` at {record.commit} on {_machine(record)}.",
-        "",
-        "| figure | what it is | goal | measured | |",
-        "|---|---|---|---|---|",
-        *(_goal_row(goal, value) for goal, value in goals_of(record)),
-        "",
-        *_details(record),
-    ]
+def _section(bench: Bench, records: Iterable[Record], note: str) -> str:
+    lines = [f"## {bench.name}", bench.question, ""]
+    for record in records:
+        lines += _part(record)
     return "\n".join([*lines, note.strip(), ""] if note else lines)
+
+
+def _part(record: Record) -> Iterator[str]:
+    command = f"reverie bench {record.bench}" + (f" --zones {record.zones}" if record.zones > 1 else "")
+    yield from (f"`{command}` at {record.commit} on {_machine(record)}.", "")
+    yield "| figure | what it is | goal | measured | |"
+    yield "|---|---|---|---|---|"
+    yield from (_goal_row(goal, value) for goal, value in goals_of(record))
+    yield ""
+    yield from _details(record)
 
 
 def _machine(record: Record) -> str:

@@ -12,11 +12,11 @@ from ops.bench.registry import BENCHES, Goal
 MACHINE = Machine(cpu="a cpu", cores=2, memory_gib=23.5, kernel="6.1")
 
 
-def record(bench: str, value: float) -> Record:
+def record(bench: str, value: float, zones: int = 1) -> Record:
     """A record with this value for every goal of the bench."""
     goals = next(each.goals for each in BENCHES if each.name == bench)
     results = {"one": {"p50": 1.0, "p95": 2.0, "p99": 3.0, "calls": 10}}
-    return Record(bench, results, {goal.figure: value for goal in goals}, commit="abc", machine=MACHINE)
+    return Record(bench, results, {goal.figure: value for goal in goals}, zones, "abc", MACHINE)
 
 
 @pytest.mark.parametrize("bench", [each.name for each in BENCHES])
@@ -43,6 +43,19 @@ def test_a_bench_run_again_replaces_its_own_record_alone(tmp_path: Path) -> None
     assert page.count("\n## ") == 2
     assert "| 7 |" in page
     assert "| 2 |" in page
+
+
+def test_one_zone_and_three_stand_beside_each_other_each_with_goals_of_its_own(tmp_path: Path) -> None:
+    report.publish([record("read", 1.28), record("read", 1.27, zones=3)], tmp_path)
+    page = report.publish([record("read", 1.29)], tmp_path).read_text()
+    assert page.count("\n## ") == 1
+    assert "`reverie bench read` at abc" in page
+    assert "`reverie bench read --zones 3` at abc" in page
+    timeline = [line for line in page.splitlines() if line.startswith("| `timeline_vs_floor`")]
+    assert [line.split("|")[-4:-1] for line in timeline] == [
+        [" <= 1.3 ", " 1.29 ", " met "],
+        [" <= 1.25 ", " 1.27 ", " **missed** "],
+    ]
 
 
 @pytest.mark.parametrize(("value", "met"), [(1.0, True), (1.5, True), (1.51, False)])
