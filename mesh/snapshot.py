@@ -91,10 +91,10 @@ class Builder:
         clusters.append(self._resource(cluster.health, edge.health_socket))
         listeners, routes = [self._resource(listener.health, edge.health_socket)], []
         ports = {listener.PUBLIC: edge.public_port, listener.OPERATOR: edge.operator_port}
+        room = self._room.share(len(topology.edges))
         for name, audiences in _EDGE_LISTENERS.items():
             routes.append(self._resource(route.edge, name, self._table, audiences))
             # Operators come in however great the crowd is.
-            room = self._room.share(len(topology.edges))
             crowds = crowd.of(self._table, room) if name == listener.PUBLIC else ()
             made = (name, edge.address, ports[name], own, jwks, crowds)
             listeners.append(self._listener(routes[-1], listener.edge, *made))
