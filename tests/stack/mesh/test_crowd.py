@@ -13,8 +13,8 @@ from tests.stack.mesh.world import FakeService, World, eventually
 
 ROOM = Room()
 CROWD = 3 * ROOM.most
-SLOW = 0.1
-"""Seconds a call takes then: many times more than the edge is content with."""
+SLOW = 0.5
+"""Seconds a call takes then: twice what the edge is content with."""
 STUCK = 1.5
 """Seconds a call takes of a service that stands still for a while."""
 

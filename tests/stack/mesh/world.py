@@ -31,7 +31,7 @@ from services.runtime.health import Health, HealthService
 from services.runtime.interceptors import refuse
 
 ROOT = Path(__file__).parents[3]
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 Metadata = tuple[tuple[str, str], ...]
 
