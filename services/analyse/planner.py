@@ -3,8 +3,8 @@
 A worker asks for the `next` step, takes it, and tells what came of it:
 
     step = planner.next()
-    Claim  -> planner.claimed(found), then planner.worked(items, seconds), and planner.failed() whenever
-              storage does not take a call
+    Claim  -> planner.claimed(found, seconds), then planner.worked(items, seconds), and planner.failed()
+              whenever storage does not take a call
     Wait   -> planner.hinted(keys); no keys if the time ran out
 """
 
@@ -49,10 +49,12 @@ class Pace:
     min_limit: int = 4
     poll_seconds: float = 1.5
     gather_seconds: float = 0.1
-    """The pause after a claim that has found all there was: what is written meanwhile is claimed together.
+    """The least pause after a claim that has found all there was: more is written, and claimed together.
 
     Each claim, and each result, is a call and a commit in the middle of those that users wait for.
     """
+    gather_claims: float = 20.0
+    """The pause is so many times what the claim took, up to `poll_seconds`: a busy platform is left alone."""
     backoff_seconds: float = 0.1
     """The pause after a first failure; it doubles with each further one, up to `max_backoff_seconds`."""
     max_backoff_seconds: float = 5.0
@@ -70,7 +72,7 @@ class Planner:
         self._hints: deque[Key] = deque(maxlen=4 * MAX_CLAIM)
         self._due = True
         self._asked = pace.first_limit
-        self._gathers = False
+        self._gathers = 0.0
         self._failures = 0
         self._paused = True
         self._went_well = False
@@ -94,8 +96,8 @@ class Planner:
             self._asked = self.limit
             return Claim(self._asked, self._take_hints())
         if self._gathers:
-            self._gathers = False
-            return Wait(self._about(self._pace.gather_seconds), deaf=True)
+            pause, self._gathers = self._gathers, 0.0
+            return Wait(self._about(pause), deaf=True)
         return Wait(self._about(self._pace.poll_seconds))
 
     def hinted(self, keys: Sequence[Key]) -> None:
@@ -103,8 +105,8 @@ class Planner:
         self._hints.extend(keys)
         self._due = True
 
-    def claimed(self, found: int) -> None:
-        """A claim was answered. If it found as much as it asked for there may be more.
+    def claimed(self, found: int, seconds: float) -> None:
+        """A claim was answered, after so long. If it found as much as it asked for there may be more.
 
         What else it may have passed over, as it went to the dead letters, is found by looking every so often.
         Pauses end once all that follows from it has gone well too: where results cannot be attached, each
@@ -112,7 +114,9 @@ class Planner:
         """
         self._went_well = True
         self._due = found >= self._asked
-        self._gathers = found > 0
+        pace = self._pace
+        pause = max(pace.gather_seconds, min(seconds * pace.gather_claims, pace.poll_seconds))
+        self._gathers = pause if found else 0.0
 
     def worked(self, items: int, seconds: float) -> None:
         """Work took so long; the newest counts most."""

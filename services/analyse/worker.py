@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -41,9 +40,6 @@ PASSING = frozenset(
     }
 )
 """What storage answers when it is not the results' fault."""
-
-OWNERS_AT_A_TIME = 8
-"""Owners whose results are attached at the same time."""
 
 
 @dataclass(slots=True)
@@ -137,10 +133,11 @@ class Worker:
             lease=self._lease,
             hints=(analysis_pb2.MemoryKey(owner=key.owner, id=key.id) for key in claim.hints),
         )
+        asked = self._clock()
         response = await self._call(self._storage.claim_due(request, CLAIM_SECONDS))
         if response is None:
             return
-        self._planner.claimed(len(response.analyses))
+        self._planner.claimed(len(response.analyses), self._clock() - asked)
         groups = isolated([due.attempt for due in response.analyses], self._shuffle)
         for group in groups:
             if self._stopping.is_set():
@@ -173,28 +170,12 @@ class Worker:
             outcome.failures += alone.failures
         return outcome
 
-    async def _attach(self, results: Iterable[tuple[Due, bytes]]) -> list[tuple[Due, str]]:
-        """Attach results owner by owner; return what storage refused, which are failures too."""
-        by_owner: dict[bytes, list[tuple[Due, bytes]]] = defaultdict(list)
-        for due, found in results:
-            by_owner[due.key.owner].append((due, found))
-        refused: list[tuple[Due, str]] = []
-        owners = list(by_owner.items())
-        for at in range(0, len(owners), OWNERS_AT_A_TIME):
-            some = owners[at : at + OWNERS_AT_A_TIME]
-            for failures in await asyncio.gather(*(self._attach_to(owner, found) for owner, found in some)):
-                refused += failures
-        return refused
-
-    async def _attach_to(self, owner: bytes, found: Sequence[tuple[Due, bytes]]) -> list[tuple[Due, str]]:
+    async def _attach(self, found: Sequence[tuple[Due, bytes]]) -> list[tuple[Due, str]]:
+        """Attach results; return what storage refused, which are failures too."""
+        if not found:
+            return []
         request = analysis_pb2.AttachResultsRequest(
-            owner=owner,
-            stage=self._stage.name,
-            model=self._stage.model,
-            results=(
-                analysis_pb2.StageResult(id=due.key.id, memory_revision=due.memory_revision, vector=vector)
-                for due, vector in found
-            ),
+            stage=self._stage.name, model=self._stage.model, results=(_result(*one) for one in found)
         )
         try:
             response = await self._storage.attach_results(request, ATTACH_SECONDS)
@@ -254,3 +235,9 @@ class Worker:
         finally:
             task.cancel()
             stop.cancel()
+
+
+def _result(due: Due, vector: bytes) -> analysis_pb2.StageResult:
+    return analysis_pb2.StageResult(
+        owner=due.key.owner, id=due.key.id, memory_revision=due.memory_revision, vector=vector
+    )

@@ -4,11 +4,12 @@ The state is in the database: a row is work to do. Claims count as attempts and 
 a worker takes along when it dies comes back, and what kills its workers runs out of attempts.
 """
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import grpc
@@ -45,6 +46,15 @@ class Patience:
     """What has been due for longer is hinted again."""
 
 
+class Result(NamedTuple):
+    """What was found in one state of a memory."""
+
+    owner: UUID
+    id: UUID
+    memory_revision: int
+    vector: bytes
+
+
 class AnalysisService(analysis_pb2_grpc.StorageAnalysisServiceServicer):
     """Hands out due analyses and takes what became of them."""
 
@@ -77,15 +87,31 @@ class AnalysisService(analysis_pb2_grpc.StorageAnalysisServiceServicer):
         """Attaches results; those for a state that is gone are dropped."""
         what = analysis(request.stage, request.model)
         limits.check(_broken_results(request, what))
-        arguments = (
-            records.id_of(request.owner),
-            *what,
-            [records.id_of(result.id) for result in request.results],
-            [result.memory_revision for result in request.results],
-            [result.vector for result in request.results],
+        results = [
+            Result(
+                records.id_of(result.owner or request.owner),
+                records.id_of(result.id),
+                result.memory_revision,
+                result.vector,
+            )
+            for result in request.results
+        ]
+        arguments = (*what, *_columns(results))
+        rows = await committed(self._pool, text("attach_embeddings_of_many"), arguments, context)
+        ((attached, left_out),) = rows
+        alone = (
+            self._attach_to(owner, what, [result for result in results if result.owner == owner], context)
+            for owner in left_out
         )
+        return analysis_pb2.AttachResultsResponse(attached=attached + sum(await asyncio.gather(*alone)))
+
+    async def _attach_to(
+        self, owner: UUID, what: Analysis, results: Sequence["Result"], context: Context
+    ) -> int:
+        """Attaches results of an owner who is being written to: waits for that, while nobody waits for it."""
+        arguments = (owner, *what, *_columns(results)[1:])
         ((attached,),) = await committed(self._pool, text("attach_embeddings"), arguments, context)
-        return analysis_pb2.AttachResultsResponse(attached=attached)
+        return int(attached)
 
     async def ReportFailures(  # noqa: N802
         self, request: analysis_pb2.ReportFailuresRequest, context: Context
@@ -114,6 +140,10 @@ class AnalysisService(analysis_pb2_grpc.StorageAnalysisServiceServicer):
         return [(owner, id_) for owner, id_ in rows]
 
 
+def _columns(results: Sequence[Result]) -> tuple[Sequence[Any], ...]:
+    return tuple(zip(*results, strict=True))
+
+
 def _due(
     owner: UUID, id_: UUID, revision: int, attempt: int, content: str, language: str | None
 ) -> records.Fields:
@@ -137,13 +167,14 @@ def _broken_claim(request: analysis_pb2.ClaimDueRequest) -> Iterator[Violation]:
 
 
 def _broken_results(request: analysis_pb2.AttachResultsRequest, what: Analysis) -> Iterator[Violation]:
-    if len(request.owner) != 16:
-        yield Violation("owner", "has 16 bytes")
     yield from _broken_number("results", request.results)
-    if len({result.id for result in request.results}) < len(request.results):
+    keys = {(result.owner or request.owner, result.id) for result in request.results}
+    if len(keys) < len(request.results):
         yield Violation("results", "has one for each memory")
     length = DIMENSIONS[what.model]
     for at, result in enumerate(request.results):
+        if len(result.owner or request.owner) != 16:
+            yield Violation(f"results[{at}].owner", "has 16 bytes")
         if len(result.id) != 16:
             yield Violation(f"results[{at}].id", "has 16 bytes")
         if len(result.vector) != 4 * length:

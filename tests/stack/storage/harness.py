@@ -116,16 +116,17 @@ class Storage:
         return (await self.analysis.ClaimDue(request, context(Context()))).analyses
 
     async def attach(self, *due: analysis_pb2.DueAnalysis, vector: bytes = b"") -> int:
-        """Attaches a vector to claimed analyses of one owner."""
+        """Attaches a vector to claimed analyses."""
         results = [
             analysis_pb2.StageResult(
-                id=one.key.id, memory_revision=one.memory_revision, vector=vector or VECTOR
+                owner=one.key.owner,
+                id=one.key.id,
+                memory_revision=one.memory_revision,
+                vector=vector or VECTOR,
             )
             for one in due
         ]
-        request = analysis_pb2.AttachResultsRequest(
-            owner=due[0].key.owner, stage=STAGE, model=MODEL, results=results
-        )
+        request = analysis_pb2.AttachResultsRequest(stage=STAGE, model=MODEL, results=results)
         return (await self.analysis.AttachResults(request, context(Context()))).attached
 
     async def fail(self, *due: analysis_pb2.DueAnalysis, error: str = "it broke") -> int:

@@ -15,6 +15,7 @@ from services.storage.migrate import use_model
 from services.storage.queries import text
 from tests.stack.servers import Server, until
 from tests.stack.storage.harness import (
+    MODEL,
     STAGE,
     TENANT,
     VECTOR,
@@ -76,6 +77,66 @@ async def test_a_result_attached_twice_counts_once(storage: Storage) -> None:
     (due,) = await storage.claim()
     assert [await storage.attach(due), await storage.attach(due)] == [1, 0]
     assert await count(storage, "embeddings") == 1
+
+
+async def test_results_of_many_owners_are_attached_in_one_call_and_each_owner_moves_on(
+    storage: Storage,
+) -> None:
+    users = ("ana", "ben", "cleo")
+    before = dict(zip(users, await storage.written(*(create(user) for user in users)), strict=True))
+    assert await storage.attach(*await storage.claim()) == 3
+    assert await count(storage, "analysis_due") == 0
+    kept = {row[0]: row[1] for row in await storage.sql("SELECT owner, revision FROM embeddings")}
+    now = {row[0]: row[1] for row in await storage.sql("SELECT owner, revision FROM owners")}
+    assert kept == now
+    assert all(now[owner_of(user)] > before[user] for user in users)
+
+
+async def test_what_went_wrong_for_one_result_says_nothing_of_the_others(storage: Storage) -> None:
+    erased, old = create("ben"), create("cleo")
+    _, _, revision = await storage.written(create("ana"), erased, old)
+    claimed = await storage.claim()
+    await storage.sql("UPDATE owners SET erase_time = now() WHERE owner = $1", owner_of("ben"))
+    await storage.written(update("cleo", old.id, revision, memory("new")))
+    assert await storage.attach(*claimed) == 1
+    assert [owner for (owner,) in await storage.sql("SELECT owner FROM embeddings")] == [owner_of("ana")]
+
+
+async def test_who_is_being_written_to_makes_no_other_owner_wait(storage: Storage) -> None:
+    await storage.written(create("ana"), create("ben"))
+    claimed = await storage.claim()
+    async with storage.database.write.acquired() as writing, writing.transaction():
+        await writing.fetch(text("write_batch"), *Batch.of(batch(create("ben"))).arguments())
+        attaching = asyncio.ensure_future(storage.attach(*claimed))
+
+        async def anas() -> bool:
+            return await count(storage, "embeddings") == 1
+
+        await until(anas, "ana's result is there")
+        await storage.written(create("ana"))
+        assert not attaching.done()
+    assert await attaching == 2
+
+
+async def test_workers_of_an_earlier_version_name_the_owner_once(storage: Storage) -> None:
+    await storage.written(create("ana"), create("ana"))
+    due = await storage.claim()
+    results = [
+        analysis_pb2.StageResult(id=one.key.id, memory_revision=one.memory_revision, vector=VECTOR)
+        for one in due
+    ]
+    request = analysis_pb2.AttachResultsRequest(
+        owner=due[0].key.owner, stage=STAGE, model=MODEL, results=results
+    )
+    assert (await storage.analysis.AttachResults(request, context(Context()))).attached == 2
+
+
+async def test_a_result_of_nobody_is_refused_by_its_place(storage: Storage) -> None:
+    await storage.written(create("ana"))
+    (due,) = await storage.claim()
+    due.key.owner = b""
+    with pytest.raises(InvalidArgument, match=r"results\[0\]\.owner"):
+        await storage.attach(due)
 
 
 async def test_a_result_for_content_that_moved_on_is_dropped(storage: Storage) -> None:

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from services.analyse.planner import MAX_CLAIM, Claim, Key, Pace, Planner, Wait, isolated
 
 PACE = Pace()
+QUICK = PACE.gather_seconds / PACE.gather_claims / 2
+"""Seconds a claim takes on an idle platform."""
 
 
 def planner(pace: Pace = PACE, random: Callable[[], float] = lambda: 0.5) -> Planner:
@@ -18,7 +20,7 @@ def planner(pace: Pace = PACE, random: Callable[[], float] = lambda: 0.5) -> Pla
 def idle(pace: Pace = PACE, random: Callable[[], float] = lambda: 0.5) -> Planner:
     plan = planner(pace, random)
     plan.next()
-    plan.claimed(0)
+    plan.claimed(0, QUICK)
     return plan
 
 
@@ -33,20 +35,38 @@ def test_a_worker_claims_as_soon_as_it_starts() -> None:
 def test_it_claims_again_while_it_finds_all_that_it_asks_for_and_then_waits() -> None:
     plan = planner()
     plan.next()
-    plan.claimed(PACE.first_limit)
+    plan.claimed(PACE.first_limit, QUICK)
     assert isinstance(plan.next(), Claim)
-    plan.claimed(PACE.first_limit - 1)
+    plan.claimed(PACE.first_limit - 1, QUICK)
     assert isinstance(plan.next(), Wait)
 
 
 def test_after_work_that_was_all_there_was_it_lets_more_gather_before_it_listens() -> None:
     plan = planner()
     plan.next()
-    plan.claimed(3)
+    plan.claimed(3, QUICK)
     assert plan.next() == Wait(PACE.gather_seconds, deaf=True)
     listening = plan.next()
     assert isinstance(listening, Wait)
     assert not listening.deaf
+
+
+def test_a_worker_leaves_a_busy_platform_alone_for_longer_but_never_longer_than_it_waits_for_hints() -> None:
+    for claim_seconds, pause in ((0.02, 0.4), (0.07, 1.4), (3.0, PACE.poll_seconds)):
+        plan = planner()
+        plan.next()
+        plan.claimed(3, claim_seconds)
+        step = plan.next()
+        assert isinstance(step, Wait)
+        assert step.deaf
+        assert step.seconds == pytest.approx(pause)
+
+
+def test_a_backlog_is_worked_off_without_pauses_however_busy_the_platform_is() -> None:
+    plan = planner()
+    plan.next()
+    plan.claimed(PACE.first_limit, 3.0)
+    assert isinstance(plan.next(), Claim)
 
 
 def test_who_found_nothing_listens_at_once_so_that_a_single_memory_does_not_wait() -> None:
@@ -71,7 +91,7 @@ def test_many_hints_are_taken_over_several_claims() -> None:
     plan = idle()
     plan.hinted(keys(MAX_CLAIM + 1))
     first = plan.next()
-    plan.claimed(0)
+    plan.claimed(0, QUICK)
     second = plan.next()
     assert isinstance(first, Claim)
     assert isinstance(second, Claim)
@@ -104,7 +124,7 @@ def test_after_a_pause_it_claims_again_and_a_success_ends_the_pauses() -> None:
     plan.failed()
     plan.next()
     assert isinstance(plan.next(), Claim)
-    plan.claimed(0)
+    plan.claimed(0, QUICK)
     step = plan.next()
     assert isinstance(step, Wait)
     assert not step.deaf
@@ -114,7 +134,7 @@ def test_pauses_grow_while_claims_are_answered_and_their_results_are_not_taken()
     plan, pauses = planner(random=lambda: 1.0), []
     for _ in range(4):
         assert isinstance(plan.next(), Claim)
-        plan.claimed(3)
+        plan.claimed(3, QUICK)
         plan.worked(3, 0.1)
         plan.failed()
         pause = plan.next()
@@ -127,7 +147,7 @@ def test_a_claim_whose_results_are_taken_ends_the_pauses() -> None:
     plan = planner(random=lambda: 1.0)
     for well in (False, False, True, False):
         assert isinstance(plan.next(), Claim)
-        plan.claimed(PACE.first_limit)
+        plan.claimed(PACE.first_limit, QUICK)
         if not well:
             plan.failed()
             pause = plan.next()
