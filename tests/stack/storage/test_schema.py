@@ -27,6 +27,19 @@ async def test_the_coming_year_has_its_partitions(database: Database) -> None:
     assert row[0]
 
 
+async def test_no_table_is_analysed_so_often_that_plans_do_not_last(database: Database) -> None:
+    rows = await database.read.fetch(
+        """SELECT relname, reloptions FROM pg_class
+           WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+             AND (relname ~ '^(memories|embeddings)_' OR relname IN ('owners', 'analysis_due'))"""
+    )
+    assert len(rows) > 2 * 16
+    for name, options in rows:
+        kept = dict(option.split("=") for option in options or ())
+        assert int(kept.get("autovacuum_analyze_threshold", "50")) >= 1_000, name
+        assert int(kept.get("autovacuum_vacuum_threshold", "50")) >= 1_000, name
+
+
 @pytest.mark.parametrize("role", ["read", "analysis", "admin"])
 async def test_only_the_writing_role_creates_memories(postgres: Server, address: Address, role: str) -> None:
     connection = await postgres.connect(role, address.name)
