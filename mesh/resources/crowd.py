@@ -62,11 +62,11 @@ class Room:
     A call takes milliseconds of processor time, so a few for each core keep all busy; more only wait longer.
     """
 
-    least: int = 9
-    """As many are always let in. With six, ordinary clients of a platform that restarts lost calls."""
-    most: int = 48
+    least: int = 6
+    """As many are always let in."""
+    most: int = 24
     """No more than so many are, however quick they are: what waits before the first ones end."""
-    of_one_api: int = 24
+    of_one_api: int = 12
     """So many of those, of any API: one that stands still leaves the others half of the room."""
 
     @classmethod

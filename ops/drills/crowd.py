@@ -21,7 +21,7 @@ from uuid import UUID
 
 from ops.drills import checker
 from ops.drills.checker import Damage, Finding
-from ops.drills.load import Load, Traffic, load
+from ops.drills.load import Load, Traffic, client_from, load
 from ops.drills.measure import Call
 from ops.drills.readback import what_is_there
 from ops.local.home import Home
@@ -44,7 +44,7 @@ class Saturate:
 
 @dataclass(frozen=True, slots=True)
 class Arrive:
-    """Calls at a given rate, of all processes together."""
+    """Calls at a given rate, of all processes together; at random, as a crowd does not arrive in step."""
 
     rate: float
     seconds: float
@@ -111,22 +111,25 @@ async def _answer(member: asyncio.subprocess.Process) -> Answer:
     return answer
 
 
-async def respond(working: Load, request: Request) -> Answer:
+async def respond(working: Load, platform: Platform, request: Request) -> Answer:
     """What one process does for a request."""
     first = len(working.calls)
     match request:
         case {"does": "Saturate", "callers": callers, "seconds": seconds}:
             await working.saturate(callers, seconds)
         case {"does": "Arrive", "rate": rate, "seconds": seconds}:
-            await working.arrive(rate, seconds)
+            await working.arrive(rate, seconds, at_random=True)
         case {"does": "Reckon"}:
-            return await _reckon(working)
+            return await _reckon(working, platform)
     calls = working.calls[first:]
     return {"calls": [(one.kind, one.writes, one.arrived, one.ended, one.error, one.began) for one in calls]}
 
 
-async def _reckon(working: Load) -> Answer:
-    there = await what_is_there([person.caught_up() for person in working.people], working.journal)
+async def _reckon(working: Load, platform: Platform) -> Answer:
+    # By a client that comes again when told to: many read back at once, after a crowd has just left.
+    async with client_from(platform, zone=0) as client:
+        readers = [person.caught_up(client.user(person.name)) for person in working.people]
+        there = await what_is_there(readers, working.journal)
     findings = checker.check(working.journal, there)
     return {
         "acknowledged": sum(call.ok for call in working.calls),
@@ -147,9 +150,10 @@ def _step_forward() -> None:
 
 async def _serve(home: Path, users: int, seed: int) -> None:
     """Until nobody asks any more."""
-    async with load(Platform(Home(home)), Traffic(users=users), seed, retry=NO_RETRY) as working:
+    platform = Platform(Home(home))
+    async with load(platform, Traffic(users=users), seed, retry=NO_RETRY) as working:
         while line := await asyncio.to_thread(sys.stdin.readline):
-            answer = json.dumps(await respond(working, json.loads(line)))
+            answer = json.dumps(await respond(working, platform, json.loads(line)))
             print(answer, flush=True)  # noqa: T201
 
 

@@ -8,7 +8,7 @@ hide what callers would have waited.
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import accumulate, count
@@ -83,15 +83,21 @@ class Load:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
 
-    async def arrive(self, rate: float, seconds: float) -> None:
-        """Calls at a rate, for so long; returns when all have ended."""
+    async def arrive(self, rate: float, seconds: float, *, at_random: bool = False) -> None:
+        """Calls at a rate, for so long; returns when all have ended.
+
+        Evenly; `at_random`: as from callers who know nothing of each other, a Poisson process.
+        """
         async with asyncio.TaskGroup() as calls:
             began = self._clock()
-            for turn in count():
-                due = began + turn / rate
-                if await self._stopped_by(due) or due >= began + seconds:
+            moments = self._random(rate) if at_random else (turn / rate for turn in count())
+            for moment in moments:
+                if await self._stopped_by(began + moment) or moment >= seconds:
                     return
-                calls.create_task(self._call(due))
+                calls.create_task(self._call(began + moment))
+
+    def _random(self, rate: float) -> Iterator[float]:
+        return accumulate((self._chance.expovariate(rate) for _ in count()), initial=0.0)
 
     async def saturate(self, callers: int, seconds: float) -> None:
         """Calls one after the other by so many callers, for so long; returns when all have ended.

@@ -21,7 +21,7 @@ _USERS = 8
 _CALLERS = 16
 """In each process, to find out how much it can answer."""
 _MEASURED = 3.0
-_USUAL = 5.0
+_USUAL = 10.0
 _FLOOD = 8.0
 _REFUSED = "Overloaded"
 _SEEDS = 1_000_000

@@ -76,11 +76,12 @@ class Person:
         ready = {"create": True, "read": self._lately, "search": self._words}.get(kind, self._free)
         return kind if ready else "create"
 
-    def caught_up(self) -> User:
-        """The reader, promised to see whatever was acknowledged until now."""
+    def caught_up(self, reader: User | None = None) -> User:
+        """A reader, the usual one if none is given, promised to see whatever was acknowledged until now."""
+        reader = reader or self._reader
         if token := self.writer.consistency_token:
-            self._reader.continue_from(token)
-        return self._reader
+            reader.continue_from(token)
+        return reader
 
     async def _create(self, number: int) -> None:
         word = f"lighthouse{number}"

@@ -4,7 +4,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
 from random import Random
+from statistics import fmean, pstdev
 
 import pytest
 
@@ -12,6 +15,8 @@ from ops.drills.crowd import respond
 from ops.drills.journal import Journal
 from ops.drills.load import Load, Traffic
 from ops.drills.people import World
+from ops.local.home import Home
+from ops.local.platform import Platform
 from reverie_client import errors
 
 
@@ -74,6 +79,17 @@ async def test_calls_arrive_at_their_rate_whether_those_before_were_answered_or_
     answered.set()
     await arriving
     assert [round(call.arrived - 100, 6) for call in working.calls] == [turn / 100 for turn in range(100)]
+
+
+async def test_callers_who_know_nothing_of_each_other_arrive_at_random() -> None:
+    time = Time()
+    working = load_of(Someone(at_once), time=time)
+    await working.arrive(rate=100, seconds=40, at_random=True)
+    arrived = [call.arrived for call in working.calls]
+    gaps = [after - before for before, after in pairwise(arrived)]
+    assert fmean(gaps) == pytest.approx(0.01, rel=0.1)
+    assert pstdev(gaps) == pytest.approx(fmean(gaps), rel=0.1)
+    assert time.now - 100 == pytest.approx(40, abs=0.2)
 
 
 async def test_latency_counts_from_the_intended_arrival_when_the_generator_is_late() -> None:
@@ -156,7 +172,11 @@ async def test_callers_who_are_told_to_come_later_do_so() -> None:
 
 async def test_a_member_of_a_crowd_tells_the_calls_of_the_phase_it_was_asked_for() -> None:
     working = load_of(Someone(at_once), time=Time())
-    first = await respond(working, {"does": "Arrive", "rate": 10, "seconds": 0.2})
-    second = await respond(working, {"does": "Arrive", "rate": 10, "seconds": 0.3})
-    assert (len(first["calls"]), len(second["calls"])) == (2, 3)
-    assert await respond(working, {"does": "Wait"}) == {"calls": []}
+    nowhere = Platform(Home(Path("nowhere")))
+    first = await respond(working, nowhere, {"does": "Arrive", "rate": 10, "seconds": 2})
+    second = await respond(working, nowhere, {"does": "Arrive", "rate": 10, "seconds": 3})
+    began = [call[2] for call in (*first["calls"], *second["calls"])]
+    assert len(began) == len(set(began)) == len(working.calls)
+    assert first["calls"]
+    assert second["calls"]
+    assert await respond(working, nowhere, {"does": "Wait"}) == {"calls": []}
