@@ -96,22 +96,22 @@ class AnalysisService(analysis_pb2_grpc.StorageAnalysisServiceServicer):
             )
             for result in request.results
         ]
-        arguments = (*what, *_columns(results))
-        rows = await committed(self._pool, text("attach_embeddings_of_many"), arguments, context)
-        ((attached, left_out),) = rows
+        attached, left_out = await self._attach(what, results, context)
+        # Those who are being written to are waited for, each alone, while nobody waits for them.
         alone = (
-            self._attach_to(owner, what, [result for result in results if result.owner == owner], context)
+            self._attach(what, [result for result in results if result.owner == owner], context, wait=True)
             for owner in left_out
         )
-        return analysis_pb2.AttachResultsResponse(attached=attached + sum(await asyncio.gather(*alone)))
+        attached += sum(number for number, _ in await asyncio.gather(*alone))
+        return analysis_pb2.AttachResultsResponse(attached=attached)
 
-    async def _attach_to(
-        self, owner: UUID, what: Analysis, results: Sequence["Result"], context: Context
-    ) -> int:
-        """Attaches results of an owner who is being written to: waits for that, while nobody waits for it."""
-        arguments = (owner, *what, *_columns(results)[1:])
-        ((attached,),) = await committed(self._pool, text("attach_embeddings"), arguments, context)
-        return int(attached)
+    async def _attach(
+        self, what: Analysis, results: Sequence["Result"], context: Context, *, wait: bool = False
+    ) -> tuple[int, Sequence[UUID]]:
+        """How many were attached, and whose were left out, since somebody else had locked them."""
+        arguments = (*what, *zip(*results, strict=True), wait)
+        ((attached, left_out),) = await committed(self._pool, text("attach_embeddings"), arguments, context)
+        return attached, left_out
 
     async def ReportFailures(  # noqa: N802
         self, request: analysis_pb2.ReportFailuresRequest, context: Context
@@ -138,10 +138,6 @@ class AnalysisService(analysis_pb2_grpc.StorageAnalysisServiceServicer):
         ((model,),) = await self._pool.fetch(text("active_model"))
         rows = await self._pool.fetch(text("overdue"), EMBED, model, self._patience.overdue, limit)
         return [(owner, id_) for owner, id_ in rows]
-
-
-def _columns(results: Sequence[Result]) -> tuple[Sequence[Any], ...]:
-    return tuple(zip(*results, strict=True))
 
 
 def _due(

@@ -1,16 +1,19 @@
 -- Attaches vectors of several owners' memories, as attach_embeddings_v1 does for one: a worker's whole claim takes
--- one call and one commit. Waits for no owner's lock, so that nobody's import makes others wait while theirs are
--- held: who is locked is left out and told.
+-- one call and one commit. Who is locked is left out and told, so that nobody's import makes others wait while their
+-- locks are held; or waited for, with p_wait.
 --
 -- The queue may be empty or huge: a due row is looked up by its primary key in a LATERAL, and goes by its ctid (see
 -- claim_due_v1). Locking a row there finds its newest state.
 CREATE FUNCTION attach_embeddings_v2(
   p_stage smallint, p_model smallint, p_owner uuid[], p_id uuid[], p_memory_revision bigint[], p_emb halfvec[],
-  OUT attached int, OUT left_out uuid[])
+  p_wait boolean, OUT attached int, OUT left_out uuid[])
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE v_floor constant bigint := revision_floor_v1(); v_owner uuid[]; v_revision bigint[]; v_erased boolean[];
 BEGIN
+  IF p_wait THEN
+    PERFORM FROM owners o WHERE o.owner = ANY (p_owner) ORDER BY o.owner FOR NO KEY UPDATE;
+  END IF;
   WITH free AS MATERIALIZED (
     SELECT o.owner FROM owners o WHERE o.owner = ANY (p_owner) FOR NO KEY UPDATE SKIP LOCKED),
   moved AS (
