@@ -31,6 +31,8 @@ class Stage:
     platform: Platform
     reverie: reverie_client.Reverie
     operator: Operator
+    of_zones: tuple[Operator, ...]
+    """An operator at each edge: what one asks for happens in the edge's own zone."""
     zones: int
     """How many the platform has; known too when it is gone."""
 
@@ -47,8 +49,15 @@ async def stage(options: Options) -> AsyncIterator[Stage]:
     async with _platform(options) as platform:
         token = platform.token(scopes=("users:*", "operator"))
         endpoint = platform.endpoint
-        async with reverie_client.connect(endpoint.operator, ca=endpoint.ca, token=token) as reverie:
-            yield Stage(platform, reverie, Operator(reverie), len(platform.zones))
+        async with contextlib.AsyncExitStack() as clients:
+
+            async def connected(*addresses: str) -> reverie_client.Reverie:
+                client = reverie_client.connect(addresses, ca=endpoint.ca, token=token)
+                return await clients.enter_async_context(client)
+
+            reverie = await connected(*endpoint.operator)
+            of_zones = [Operator(await connected(address)) for address in endpoint.operator]
+            yield Stage(platform, reverie, Operator(reverie), tuple(of_zones), len(platform.zones))
 
 
 async def until_analysed(users: Iterable[User], within: timedelta) -> None:
