@@ -42,6 +42,7 @@ UPDATE memories m SET delete_time = NULL, occurred_at = o.occurred_at, occurred_
 FROM memories o WHERE m.owner = $1 AND m.id = $2 AND o.owner = $1 AND o.id = $3"""
 _TEXTS = "SELECT id, text FROM memories WHERE owner = $1 AND delete_time IS NULL"
 _PUT_BACK = "UPDATE memories SET text = $3 WHERE owner = $1 AND id = $2 AND revision = $4"
+_ONE_ROW = "UPDATE 1"
 _STATE = "SELECT text, revision FROM memories WHERE owner = $1 AND id = $2"
 _RAISE = "UPDATE owners SET revision = revision + 1 WHERE owner = $1"
 
@@ -108,11 +109,7 @@ class Saboteur:
         """Until some reads have asked for it, or a read has had the time to."""
         deadline = self.clock() + SHOWN_WITHIN.total_seconds()
         earlier = await self._texts(connection)
-        history = await self._updated(earlier, deadline)
-        now = await connection.fetchrow(_STATE, database.owner_of(self.platform, history.user), history.id)
-        if now is None or now["text"] is None:
-            raise NothingToDamageError(f"{history.id} was deleted meanwhile: try again")
-        await self._execute(connection, _PUT_BACK, history, earlier[history.id], now["revision"])
+        history, now = await self._updated(connection, earlier, deadline)
         try:
             await self._asked_for(history, deadline)
         finally:
@@ -130,16 +127,34 @@ class Saboteur:
         ]
         return {row["id"]: row["text"] for row in rows}
 
-    async def _updated(self, earlier: dict[UUID, str], deadline: float) -> History:
-        """A memory that was there before, once an update of it is acknowledged."""
+    async def _updated(
+        self, connection: "asyncpg.Connection[asyncpg.Record]", earlier: dict[UUID, str], deadline: float
+    ) -> "tuple[History, asyncpg.Record]":
+        """A memory that was there before, once an update of it is acknowledged and put back; what it was."""
         places = {id_: history.promised for id_, history in self.journal.histories.items()}
         while self.clock() < deadline:
             for id_ in earlier.keys() & places.keys():
                 history = self.journal.histories[id_]
                 if history.promised > places[id_] and _is_updated(history):
-                    return history
+                    now = await self._put_back(connection, history, earlier[id_])
+                    if now is not None:
+                        return history, now
             await asyncio.sleep(_PAUSE)
         raise NothingToDamageError("no update was acknowledged: is there a load?")
+
+    async def _put_back(
+        self, connection: "asyncpg.Connection[asyncpg.Record]", history: History, earlier: str
+    ) -> "asyncpg.Record | None":
+        """The state that was put back; None where that damages nothing, as readers would see no difference.
+
+        The update may have been there already when we looked for what was earlier, and its answer under way;
+        or the memory has changed again, or is gone.
+        """
+        now = await connection.fetchrow(_STATE, database.owner_of(self.platform, history.user), history.id)
+        if now is None or now["text"] in {None, earlier}:
+            return None
+        done = await self._execute(connection, _PUT_BACK, history, earlier, now["revision"])
+        return now if done == _ONE_ROW else None
 
     async def _asked_for(self, history: History, deadline: float) -> None:
         begun = len(self.journal.sightings)
@@ -161,11 +176,11 @@ class Saboteur:
         sql: str,
         history: History,
         *arguments: object,
-    ) -> None:
+    ) -> str:
         owner = database.owner_of(self.platform, history.user)
         async with connection.transaction():
             await connection.execute(_RAISE, owner)
-            await connection.execute(sql, owner, history.id, *arguments)
+            return await connection.execute(sql, owner, history.id, *arguments)
 
 
 def _is_there(history: History) -> bool:
