@@ -44,11 +44,18 @@ async def eventually(holds: Callable[[], Awaitable[bool]], what: str, seconds: f
         await asyncio.sleep(0.02)
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on, another each time: the kernel may name one twice before it is used."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 class FakeService(grpc.GenericRpcHandler):
