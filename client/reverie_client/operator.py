@@ -99,7 +99,10 @@ class Operator:
         return await self._replay(admin_pb2.ReplayDeadLettersRequest(all=True), within)
 
     async def drop_segments(self, owner: str = "", *, within: timedelta | None = None) -> DroppedSegments:
-        """Frees what searches keep in memory, of one `tenants/{tenant}/users/{user}` or of all."""
+        """Frees what searches keep in memory, of one `tenants/{tenant}/users/{user}` or of all.
+
+        In the storage that answers: one of the zone of the edge that is asked, while that zone is well.
+        """
         request = admin_pb2.DropSegmentsRequest(owner=owner)
         answer = await self._caller.call(methods.DROP_SEGMENTS, request, within=within)
         return DroppedSegments(answer.dropped, answer.bytes)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket as socketlib
 import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,6 +19,19 @@ from ops.local.postgres import DATABASE, STOP_SIGNAL, SUPERUSER, Postgres
 from services.storage.migrate import migrate
 
 START_SECONDS = 30.0
+
+_given: set[int] = set()
+
+
+def free_port() -> int:
+    """A port that nobody listens on, another each time: the kernel may name one twice before it is used."""
+    while True:
+        with socketlib.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 @dataclass

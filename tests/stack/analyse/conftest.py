@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket as socketlib
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
@@ -22,19 +21,12 @@ from services.runtime.interceptors import CallNumbers, Guard
 from services.runtime.valkey import close, connect
 from services.storage.analysis import Patience
 from services.storage.database import Database
-from tests.stack.servers import until
+from tests.stack.servers import free_port, until
 from tests.stack.storage.harness import Storage
 
 PATIENCE = Patience(
     max_attempts=3, first_backoff=timedelta(milliseconds=1), overdue=timedelta(milliseconds=50)
 )
-
-
-def free_port() -> int:
-    """A port that nobody listens on; what the kernel hands out it does not hand out again soon."""
-    with socketlib.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 class ValkeyServer:

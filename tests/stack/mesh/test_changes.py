@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from reverie.mesh.v1 import mesh_pb2
 from tests.stack.mesh.table import TELL
-from tests.stack.mesh.world import World, call, eventually, free_port
+from tests.stack.mesh.world import World, call, eventually
+from tests.stack.servers import free_port
 
 CALLERS = 6
 

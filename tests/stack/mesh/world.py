@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from services.runtime.client import SERVER_OPTIONS
 from services.runtime.errors import ReverieError
 from services.runtime.health import Health, HealthService
 from services.runtime.interceptors import refuse
+from tests.stack.servers import free_port
 
 ROOT = Path(__file__).parents[3]
 DEADLINE = 30.0
@@ -42,20 +42,6 @@ async def eventually(holds: Callable[[], Awaitable[bool]], what: str, seconds: f
     while not await holds():
         assert time.monotonic() < until, f"not within {seconds} s: {what}"
         await asyncio.sleep(0.02)
-
-
-_given: set[int] = set()
-
-
-def free_port() -> int:
-    """A port that nobody listens on, another each time: the kernel may name one twice before it is used."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in _given:
-            _given.add(port)
-            return port
 
 
 class FakeService(grpc.GenericRpcHandler):

@@ -177,6 +177,5 @@ async def test_a_member_of_a_crowd_tells_the_calls_of_the_phase_it_was_asked_for
     second = await respond(working, nowhere, {"does": "Arrive", "rate": 10, "seconds": 3})
     began = [call[2] for call in (*first["calls"], *second["calls"])]
     assert len(began) == len(set(began)) == len(working.calls)
-    assert first["calls"]
-    assert second["calls"]
+    assert (len(first["calls"]), len(second["calls"])) == (21, 26)
     assert await respond(working, nowhere, {"does": "Wait"}) == {"calls": []}
