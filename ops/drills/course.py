@@ -91,12 +91,12 @@ class Course:
 
     async def run(self) -> Record:
         """The record. The platform must be healthy."""
-        fault = self.drill.fault(self.scene)
         async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(fault.leave)
             working = await stack.enter_async_context(
                 load(self.scene.platform, self.drill.traffic, self.seed, clock=self.clock)
             )
+            fault = self.drill.fault(replace(self.scene, is_calm=lambda: self._is_even(working)))
+            stack.push_async_callback(fault.leave)
             watch = Watch(self.scene, fault.victims, self.clock)
             await self._until_even(working)
             async with self._noticing(watch):
@@ -113,8 +113,8 @@ class Course:
         """Begins the load, and lets it run evenly for a while."""
         self.scene.say(f"{self.drill.traffic.rate:g} calls/s")
         working.start()
-        rate, deadline = self.drill.traffic.rate, self.clock() + self.pace.even_within.total_seconds()
-        while not measure.is_even(working.calls, rate, self.clock()):
+        deadline = self.clock() + self.pace.even_within.total_seconds()
+        while not self._is_even(working):
             working.check()
             if self.clock() > deadline:
                 if not working.answers:
@@ -128,6 +128,9 @@ class Course:
         await self._quiet(working, self.pace.before)
         until_now = Window(self.moments.begun, self.clock())
         self.moments.rate_before = measure.rate(working.calls, until_now)
+
+    def _is_even(self, working: Load) -> bool:
+        return measure.is_even(working.calls, self.drill.traffic.rate, self.clock())
 
     async def _quiet(self, working: Load, duration: timedelta) -> None:
         end = self.clock() + duration.total_seconds()

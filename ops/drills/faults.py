@@ -217,12 +217,19 @@ class Restarted(Fault):
         self._before: dict[str, int] = {}
 
     async def strike(self) -> None:
-        """Restarts them; each is healthy, and calls go through it, before the next one's turn comes."""
-        self._before = self._scene.platform.processes()
+        """Restarts them; the next one's turn comes when all is healthy and no caller waits for the last.
+
+        What piles up while a unit is away would else be carried on to the next, and grow.
+        """
+        platform = self._scene.platform
+        self._before = platform.processes()
         for number, unit in enumerate(self._units, 1):
             self._scene.say(f"restarting {' and '.join(unit)} ({number} of {len(self._units)})")
             await self._restart(*unit)
-            await self._scene.platform.wait_healthy(self._within)
+            await platform.wait_healthy(self._within)
+            await platform.until(
+                self._scene.is_calm, self._within, f"calls were not prompt again after {unit[0]}"
+            )
 
     async def _restart(self, first: str, *others: str) -> None:
         restarts = (self._scene.platform.restart(first, self._within), self._meanwhile(first, others))

@@ -20,6 +20,8 @@ _PROCESSES = 2
 _USERS = 8
 _CALLERS = 16
 """In each process, to find out how much it can answer."""
+_WARMING = 5.0
+"""A platform that has just started answers half of what it can: connections and plans are yet to be made."""
 _MEASURED = 3.0
 _USUAL = 10.0
 _FLOOD = 8.0
@@ -47,6 +49,7 @@ class Overload(Fault):
             crowd.gathered(self._scene.platform, _PROCESSES, _USERS, self._seed)
         )
         self._scene.say("finding out how many calls it answers")
+        await self._crowd.does(Saturate(_CALLERS, _WARMING))
         saturated = await self._crowd.does(Saturate(_CALLERS, _MEASURED))
         self._saturated = sum(call.ok for call in saturated) / _MEASURED
         self._scene.say(f"{self._capacity:,.0f} calls/s, its capacity, for {_USUAL:g} s")

@@ -28,6 +28,8 @@ class Scene:
     chance: Random
     say: Callable[[str], None]
     """Tells the person who waits what is being done."""
+    is_calm: Callable[[], bool] = lambda: True
+    """Whether calls are answered as promptly as they come. Without a load they are."""
 
     @property
     def zones(self) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ def _every_process(scene: Scene) -> Fault:
 
 DRILL = Drill(
     name="restart-everything",
-    when="every process is stopped and started again, one after the other, a service together with its proxy",
+    when="every process is stopped and started again, a service together with its proxy, "
+    "the next one as soon as calls are prompt again",
     fault=_every_process,
     then={
         1: (recovered_within(120),),

@@ -1,8 +1,9 @@
 """Faults on a platform that does what the test says: no proof without the deed."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -45,6 +46,20 @@ class Platform:
 
     def thaw(self, name: str) -> None:
         self.did.append(f"thaw {name}")
+
+
+class Restarting(Platform):
+    """One that is healthy as soon as it is asked."""
+
+    async def restart(self, name: str, _within: timedelta) -> None:
+        self.did.append(f"restart {name}")
+
+    async def wait_healthy(self, _within: timedelta) -> None:
+        self.did.append("healthy")
+
+    async def until(self, condition: Callable[[], bool], _within: timedelta, _otherwise: str) -> None:
+        while not condition():
+            pass
 
 
 class View(Scene):
@@ -125,6 +140,19 @@ def test_a_restart_that_left_the_process_as_it_was_is_no_proof() -> None:
     assert not restarted.took_place()
 
 
+async def test_a_restart_waits_until_calls_are_prompt_before_the_next_ones_turn() -> None:
+    platform = Restarting()
+
+    def is_calm() -> bool:
+        """At every second look."""
+        platform.did.append("look")
+        return platform.did.count("look") % 2 == 0
+
+    scene = replace(scene_of(platform), is_calm=is_calm)
+    await Restarted(scene, [(NAME,), (NAME,)], within=timedelta(seconds=1)).strike()
+    assert platform.did == [f"restart {NAME}", "healthy", "look", "look"] * 2
+
+
 class Audience:
     """A crowd whose calls take a tenth of a second, of which it gets so many answered."""
 
@@ -168,7 +196,8 @@ async def test_an_overload_compares_what_was_accepted_with_what_is_usual_at_the_
     monkeypatch.setattr(crowd, "gathered", gathered)
     fault = Overload(scene_of(Platform()))
     await fault.strike()
-    _, usual, flood = audience.phases
+    warming, _, usual, flood = audience.phases
+    assert isinstance(warming, Saturate)
     assert isinstance(usual, Arrive)
     assert isinstance(flood, Arrive)
     assert (round(usual.rate), round(flood.rate)) == (70, 210)
