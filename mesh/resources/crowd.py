@@ -64,10 +64,10 @@ class Room:
 
     least: int = 6
     """As many are always let in."""
-    most: int = 24
+    most: int = 12
     """No more than so many are, however quick they are: what waits before the first ones end."""
-    of_one_api: int = 12
-    """So many of those, of any API: one that stands still leaves the others half of the room."""
+    of_one_api: int = 9
+    """So many of those, of any API: one that stands still leaves the others a quarter of the room."""
 
     @classmethod
     def on(cls, cores: int) -> Self:

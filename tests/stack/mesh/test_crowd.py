@@ -73,7 +73,7 @@ async def test_what_is_too_much_is_refused_with_a_delay_and_all_else_is_answered
         teller.delay = 0.0
 
     async def comes_through() -> bool:
-        return not await at_once(world, port, ROOM.least) and not await at_once(world, port, 2 * ROOM.least)
+        return not await at_once(world, port, ROOM.least) and not await at_once(world, port, ROOM.of_one_api)
 
     await eventually(comes_through, "the edge lets more in when calls are quick again")
 
@@ -87,7 +87,7 @@ async def test_an_api_that_stands_still_leaves_room_for_the_others(
 
     async def lets_many_in() -> bool:
         refused = await asyncio.gather(
-            *(at_once(world, port, ROOM.of_one_api - 2, api=api) for api in (ASK, TELL))
+            *(at_once(world, port, ROOM.most // 2, api=api) for api in (ASK, TELL))
         )
         return not any(refused)
 
@@ -101,7 +101,7 @@ async def test_an_api_that_stands_still_leaves_room_for_the_others(
         return sum(teller.calls for teller in tellers) - before == ROOM.of_one_api
 
     await eventually(takes_all_its_places, "calls wait for the service that stands still")
-    assert not await at_once(world, port, ROOM.least, api=ASK)
+    assert not await at_once(world, port, ROOM.most - ROOM.of_one_api, api=ASK)
     assert not stuck.done()
     assert len(await stuck) == CROWD - ROOM.of_one_api
 
