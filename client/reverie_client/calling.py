@@ -25,7 +25,7 @@ from reverie_client.errors import (
 from reverie_client.exchange import Exchange
 from reverie_client.links import Links
 from reverie_client.methods import Answer, Method, Request
-from reverie_client.retry import Allowance, Failure, RetryPolicy, pause_before_repeat
+from reverie_client.retry import Failure, RetryPolicy, pause_asked_for, pause_before_repeat
 from reverie_client.sessions import Sessions
 from reverie_client.window import Window
 
@@ -34,8 +34,6 @@ CONSISTENCY_KEY = "reverie-token"
 
 Metadata = Sequence[tuple[str, str]]
 
-# The same for all who wait: those who have waited long shall not ask less often than those who came last.
-_TURN_SECONDS = 0.1
 _LOOK_SECONDS = 1.0
 """How long an edge that failed may take to say that it is well again."""
 
@@ -161,7 +159,6 @@ class Caller:
         self._credentials = credentials
         self._policy = policy
         self._environment = environment
-        self._allowance = Allowance(policy, environment.monotonic())
         self._windows: defaultdict[str, Window] = defaultdict(lambda: Window(environment.monotonic))
         self._looks: set[asyncio.Future[None]] = set()
         self.sessions = Sessions()
@@ -180,7 +177,6 @@ class Caller:
         `user` names whose session it belongs to; None: nobody's.
         """
         call = _Call(method, request, user, metadata, self._end(method, within))
-        self._allowance.made()
         while True:
             call.attempt += 1
             try:
@@ -219,17 +215,16 @@ class Caller:
             entered = await window.enter(call.ends)
         except TimeoutError:
             raise _held_back() from call.last_error
-        refused = False
+        refused_for = None
         index = self._choose_edge()
         try:
             answer = await self._attempt(call, index)
         except ReverieError as error:
-            # Who repeats nothing wants to be told, each time.
-            refused = isinstance(error, Overloaded) and self._policy.attempts != 1
+            refused_for = self._refused_for(error)
             self._note_edge(error, index)
             raise
         finally:
-            window.leave(entered, refused=refused)
+            window.leave(entered, refused_for=refused_for)
         self._edges.worked(index)
         return answer
 
@@ -274,11 +269,16 @@ class Caller:
             raise error from call.last_error
         if pause:
             await self._environment.sleep(pause)
-        while isinstance(error, Overloaded) and not self._allowance.take(self._environment.monotonic()):
-            if self._left(call) <= _TURN_SECONDS:
-                raise error from call.last_error
-            await self._environment.sleep(_TURN_SECONDS)
         call.last_error = error
+
+    def _refused_for(self, error: ReverieError) -> float | None:
+        """Seconds that calls of this kind are to stay away; None if the error says no such thing.
+
+        Who repeats nothing wants to be told, each time.
+        """
+        if not isinstance(error, Overloaded) or self._policy.attempts == 1:
+            return None
+        return pause_asked_for(error, self._policy, self._environment.chance())
 
     def _choose_edge(self) -> int:
         """The edge to call now. One that failed is looked at meanwhile, when it is time."""

@@ -11,9 +11,6 @@ PASSING = (Overloaded, Unavailable)
 _REFUSED = (Overloaded, Draining)
 """Answers that say: nothing was begun. Any call may be repeated after them."""
 
-_REPEATS_PER_SECOND = 10.0
-"""Repeats for overload that are always allowed: who makes few calls shall not wait for more of them."""
-
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -25,40 +22,10 @@ class RetryPolicy:
     """No pause is longer, unless the service asks for one that is."""
     attempts: int | None = None
     """How often at most, with the first; None: as often as the deadline lets."""
-    overload_share: float = 0.2
-    """Repeats because too much is under way are at most this share of all calls, and ten a second besides,"""
-    overload_burst: int = 500
-    """and so many at once, after a time without any."""
 
 
 NO_RETRY = RetryPolicy(attempts=1)
 """Every failure is the caller's, as drills and benches want it."""
-
-
-class Allowance:
-    """Bounds what repeats add to an overload, which they might keep up. Those that are too many wait.
-
-    Times are seconds of a monotonic clock.
-    """
-
-    def __init__(self, policy: RetryPolicy, now: float) -> None:
-        self._share = policy.overload_share
-        self._most = float(policy.overload_burst)
-        self._left = self._most
-        self._since = now
-
-    def made(self) -> None:
-        """A call is made for the first time."""
-        self._left = min(self._most, self._left + self._share)
-
-    def take(self, now: float) -> bool:
-        """Whether one may be repeated now."""
-        self._left = min(self._most, self._left + (now - self._since) * _REPEATS_PER_SECOND)
-        self._since = now
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,5 +70,10 @@ def _pause(failure: Failure, policy: RetryPolicy, chance: float) -> float:
     backoff = min(doubled, policy.longest_pause.total_seconds()) * (1.0 - chance / 2)
     if failure.error.retry_delay is None:
         return backoff
-    asked = failure.error.retry_delay.total_seconds()
-    return max(backoff, asked * (1.0 + chance / 4))
+    return max(backoff, pause_asked_for(failure.error, policy, chance))
+
+
+def pause_asked_for(error: ReverieError, policy: RetryPolicy, chance: float) -> float:
+    """Seconds that a service asks callers to stay away, and at random up to a quarter more."""
+    asked = policy.first_pause if error.retry_delay is None else error.retry_delay
+    return asked.total_seconds() * (1.0 + chance / 4)

@@ -1,8 +1,8 @@
 """How many calls of a method are under way at a time, where the platform takes no more.
 
 As with the congestion window of TCP: it is halved by a refusal, and grows by one in the time that all under
-way take. Without it new calls take the places for which those wait that were refused, and under way are
-mostly refusals.
+way take. Where even one is too many, nobody tries for a while. Without it new calls take the places for which
+those wait that were refused, and under way are mostly refusals.
 """
 
 import asyncio
@@ -23,13 +23,14 @@ class Window:
         self._size = math.inf
         self._cut_at = -math.inf
         self._under_way = 0
+        self._rest: asyncio.TimerHandle | None = None
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         self._numbers = count()
 
     @property
     def is_open(self) -> bool:
         """Whether any number may be under way."""
-        return self._size == math.inf
+        return self._size == math.inf and self._rest is None
 
     async def enter(self, ends: float) -> float:
         """Counts a call in once there is room for it, and tells when that was: it has to `leave`.
@@ -43,21 +44,31 @@ class Window:
             await self._turn(ends)
         return self._clock()
 
-    def leave(self, entered: float, *, refused: bool) -> None:
-        """Counts a call out; `refused`: because too much was under way.
+    def leave(self, entered: float, *, refused_for: float | None = None) -> None:
+        """Counts a call out; `refused_for`: the seconds after which to come again, if it was one too many.
 
         A refusal of what came in before the last one had its effect says nothing new.
         """
-        if refused and entered >= self._cut_at:
-            self._size = max(1.0, self._under_way / 2)
-            self._cut_at = self._clock()
-        elif not refused:
+        if refused_for is None:
             self._size += 1 / self._size
+        elif entered >= self._cut_at:
+            self._cut(refused_for)
         self._under_way -= 1
         self._admit()
 
+    def _cut(self, seconds: float) -> None:
+        """Leaves room for half of those under way; if that is less than one, for nobody for so long."""
+        self._cut_at = self._clock()
+        self._size = max(1.0, self._under_way / 2)
+        if self._under_way == 1 and self._rest is None:
+            self._rest = asyncio.get_running_loop().call_later(seconds, self._rested)
+
+    def _rested(self) -> None:
+        self._rest = None
+        self._admit()
+
     def _has_room(self) -> bool:
-        if self._waiting:
+        if self._waiting or self._rest is not None:
             return False
         if self._clock() - self._cut_at > _QUIET_SECONDS:
             self._size = math.inf
@@ -80,7 +91,7 @@ class Window:
 
     def _admit(self) -> None:
         """Lets in who waits, as far as there is room."""
-        while self._waiting and self._under_way + 1 <= self._size:
+        while self._waiting and self._rest is None and self._under_way + 1 <= self._size:
             _, _, turn = heappop(self._waiting)
             if not turn.done():
                 self._under_way += 1

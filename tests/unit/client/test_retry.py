@@ -5,7 +5,7 @@ import pytest
 from grpc import StatusCode
 
 from reverie_client import errors
-from reverie_client.retry import NO_RETRY, Allowance, Failure, RetryPolicy, pause_before_repeat
+from reverie_client.retry import NO_RETRY, Failure, RetryPolicy, pause_before_repeat
 
 POLICY = RetryPolicy(first_pause=timedelta(milliseconds=100), longest_pause=timedelta(seconds=1))
 
@@ -88,23 +88,3 @@ def test_the_number_of_attempts_can_be_bounded() -> None:
     twice = RetryPolicy(attempts=2)
     assert pause_before_repeat(failure(overloaded(0.1), attempt=1), twice, 0.0) is not None
     assert pause_before_repeat(failure(overloaded(0.1), attempt=2), twice, 0.0) is None
-
-
-def test_few_repeats_are_allowed_at_once_and_a_share_of_the_calls_after_that() -> None:
-    allowance = Allowance(RetryPolicy(overload_share=0.25, overload_burst=2), 100.0)
-    assert [allowance.take(100.0) for _ in range(3)] == [True, True, False]
-    taken = 0
-    for _ in range(100):
-        allowance.made()
-        taken += allowance.take(100.0)
-    assert taken == 25
-    for _ in range(100):
-        allowance.made()
-    assert [allowance.take(100.0) for _ in range(3)] == [True, True, False]
-
-
-def test_who_makes_no_other_calls_may_repeat_his_one_ten_times_a_second() -> None:
-    allowance = Allowance(RetryPolicy(overload_burst=1), 0.0)
-    assert [allowance.take(now) for now in (0.0, 0.0625, 0.125, 0.1875, 0.25)] == [
-        *(True, False, True, False, True)
-    ]

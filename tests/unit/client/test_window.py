@@ -34,7 +34,7 @@ class World:
         return [await self.call() for _ in range(number)]
 
     def leave(self, entered: float = math.inf, *, refused: bool = False) -> None:
-        self.window.leave(entered, refused=refused)
+        self.window.leave(entered, refused_for=0.0 if refused else None)
 
     async def closed_to(self, room: int) -> None:
         """Closes it, with nobody in it."""
@@ -74,13 +74,18 @@ async def test_a_refusal_leaves_room_for_half_of_those_under_way(world: World) -
     calls[5].cancel()
 
 
-async def test_one_call_is_always_under_way(world: World) -> None:
+async def test_when_even_one_is_too_many_nobody_tries_for_a_while_and_then_one_does(world: World) -> None:
     await world.closed_to(1)
+    call = world.call()
     for _ in range(3):
-        entered = await world.call()
+        entered = await call
         world.now += 0.1
-        world.leave(entered, refused=True)
-    assert await world.call() == world.now
+        world.window.leave(entered, refused_for=0.01)
+        call = world.call()
+        await asyncio.sleep(0)
+        assert not call.done()
+        assert not world.window.is_open
+    assert await call == world.now
 
 
 async def test_who_has_the_least_time_left_comes_first(world: World) -> None:
