@@ -13,6 +13,9 @@ from itertools import count
 
 _QUIET_SECONDS = 1.0
 """After so long without a refusal, and nobody waiting, any number may be under way again."""
+_ROOM_FOR_TWO = 2
+_TIMES_FOR_ALL = 4
+"""After so many refusals in a row of the only call under way, nobody tries for as long as was asked for."""
 
 
 class Window:
@@ -24,6 +27,7 @@ class Window:
         self._cut_at = -math.inf
         self._under_way = 0
         self._rest: asyncio.TimerHandle | None = None
+        self._alone_in_vain = 0
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         self._numbers = count()
 
@@ -50,6 +54,7 @@ class Window:
         A refusal of what came in before the last one had its effect says nothing new.
         """
         if refused_for is None:
+            self._alone_in_vain = 0
             self._size += 1 / self._size
         elif entered >= self._cut_at:
             self._cut(refused_for)
@@ -57,11 +62,16 @@ class Window:
         self._admit()
 
     def _cut(self, seconds: float) -> None:
-        """Leaves room for half of those under way; if that is less than one, for nobody for so long."""
+        """Leaves room for half of those under way; where there was room for one alone, for nobody for a while.
+
+        One such refusal may be chance; after each more in a row the pause is twice as long, up to `seconds`.
+        """
+        if self._size < _ROOM_FOR_TWO and self._rest is None:
+            self._alone_in_vain += 1
+            share = 2.0 ** min(0, self._alone_in_vain - _TIMES_FOR_ALL)
+            self._rest = asyncio.get_running_loop().call_later(seconds * share, self._rested)
         self._cut_at = self._clock()
         self._size = max(1.0, self._under_way / 2)
-        if self._under_way == 1 and self._rest is None:
-            self._rest = asyncio.get_running_loop().call_later(seconds, self._rested)
 
     def _rested(self) -> None:
         self._rest = None

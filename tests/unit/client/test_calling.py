@@ -183,6 +183,7 @@ class Busy(World):
 
     under_way: int = 0
     refusals: int = 0
+    many_refused: asyncio.Event = field(default_factory=asyncio.Event)
 
     def link(self, index: int) -> "BusyLink":
         return BusyLink(self, index)
@@ -196,6 +197,8 @@ class BusyLink(Link):
         world = cast("Busy", self.world)
         if world.under_way == 2:
             world.refusals += 1
+            if world.refusals == 1_000:
+                world.many_refused.set()
             raise refused(service_errors.Overloaded(retry_delay=timedelta(milliseconds=10)))
         world.under_way += 1
         await asyncio.sleep(0.001)
@@ -224,8 +227,7 @@ async def test_who_was_refused_comes_before_those_who_came_later() -> None:
     async with asyncio.TaskGroup() as running:
         for _ in range(700):
             running.create_task(call("early"))
-        while world.refusals < 1_000:
-            await asyncio.sleep(0)
+        await world.many_refused.wait()
         world.under_way = 0
         world.now += 0.001
         for _ in range(100):
