@@ -62,7 +62,7 @@ class Window:
         self._admit()
 
     def _cut(self, seconds: float) -> None:
-        """Leaves room for half of those under way; where there was room for one alone, for nobody for a while.
+        """Leaves room for half of those under way; where one alone had room, for nobody for a while.
 
         One such refusal may be chance; after each more in a row the pause is twice as long, up to `seconds`.
         """
