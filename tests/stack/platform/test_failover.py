@@ -37,7 +37,8 @@ async def test_hints_go_on_while_the_node_that_they_are_on_is_frozen_and_when_it
         await until(are_sent, "hints are sent at first")
         platform3.freeze(name)
         try:
-            await until(are_sent, "hints are sent to the replica", seconds=10)
+            # As a rule within two seconds; an election that a busy machine loses comes again after some more.
+            await until(are_sent, "hints are sent to the replica")
         finally:
             platform3.thaw(name)
             await platform3.zone(zone_of(name)).heal()
