@@ -25,7 +25,7 @@ from reverie_client.errors import (
 from reverie_client.exchange import Exchange
 from reverie_client.links import Links
 from reverie_client.methods import Answer, Method, Request
-from reverie_client.retry import Failure, RetryPolicy, pause_asked_for, pause_before_repeat
+from reverie_client.retry import Failure, RetryPolicy, hold_back, pause_before_repeat
 from reverie_client.sessions import Sessions
 from reverie_client.window import Window
 
@@ -220,7 +220,7 @@ class Caller:
         try:
             answer = await self._attempt(call, index)
         except ReverieError as error:
-            refused_for = self._refused_for(error)
+            refused_for = hold_back(error, self._policy, self._environment.chance())
             self._note_edge(error, index)
             raise
         finally:
@@ -270,15 +270,6 @@ class Caller:
         if pause:
             await self._environment.sleep(pause)
         call.last_error = error
-
-    def _refused_for(self, error: ReverieError) -> float | None:
-        """Seconds that calls of this kind are to stay away; None if the error says no such thing.
-
-        Who repeats nothing wants to be told, each time.
-        """
-        if not isinstance(error, Overloaded) or self._policy.attempts == 1:
-            return None
-        return pause_asked_for(error, self._policy, self._environment.chance())
 
     def _choose_edge(self) -> int:
         """The edge to call now. One that failed is looked at meanwhile, when it is time."""

@@ -70,10 +70,19 @@ def _pause(failure: Failure, policy: RetryPolicy, chance: float) -> float:
     backoff = min(doubled, policy.longest_pause.total_seconds()) * (1.0 - chance / 2)
     if failure.error.retry_delay is None:
         return backoff
-    return max(backoff, pause_asked_for(failure.error, policy, chance))
+    return max(backoff, _spread(failure.error.retry_delay, chance))
 
 
-def pause_asked_for(error: ReverieError, policy: RetryPolicy, chance: float) -> float:
-    """Seconds that a service asks callers to stay away, and at random up to a quarter more."""
-    asked = policy.first_pause if error.retry_delay is None else error.retry_delay
+def hold_back(error: ReverieError, policy: RetryPolicy, chance: float) -> float | None:
+    """Seconds that all calls of a method may be kept back after one's error; None: it is no reason to.
+
+    Who repeats nothing wants to be told, each time.
+    """
+    if not isinstance(error, Overloaded) or policy.attempts == 1:
+        return None
+    return _spread(policy.first_pause if error.retry_delay is None else error.retry_delay, chance)
+
+
+def _spread(asked: timedelta, chance: float) -> float:
+    """What a service asks callers to wait, and at random up to a quarter more."""
     return asked.total_seconds() * (1.0 + chance / 4)

@@ -34,7 +34,7 @@ class Window:
     @property
     def is_open(self) -> bool:
         """Whether any number may be under way."""
-        return self._size == math.inf and self._rest is None
+        return self._size == math.inf
 
     async def enter(self, ends: float) -> float:
         """Counts a call in once there is room for it, and tells when that was: it has to `leave`.
