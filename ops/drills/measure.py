@@ -4,7 +4,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 RATE_WINDOW = 1.0
@@ -121,11 +121,15 @@ def rate(calls: Iterable[Call], window: Window) -> float:
 
 
 def is_even(calls: Sequence[Call], rate: float, now: float) -> bool:
-    """Whether what arrived within half a second, half a second ago, was answered as fast as it came."""
+    """Whether what arrived within half a second, half a second ago, was answered as fast as it came.
+
+    `calls`: in the order in which they ended. Only the last are looked at, for it is asked again and again.
+    """
     since, until = now - 2 * _PROMPT, now - _PROMPT
+    latest = takewhile(lambda call: call.ended >= since, reversed(calls))
     prompt = sum(
         1
-        for call in calls
+        for call in latest
         if since <= call.arrived < until and call.ok and call.ended - call.arrived < _PROMPT
     )
     return prompt >= EVEN_AT * rate * _PROMPT
