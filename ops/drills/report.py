@@ -119,7 +119,8 @@ def deeds(proof: Mapping[str, Any]) -> Iterator[str]:
     if "frozen" in proof:
         yield from (f"{each['process']} frozen" for each in proof["frozen"])
     if "restarted" in proof:
-        yield f"{len(proof['restarted'])} processes restarted"
+        restarted = sum(before != after for before, after in proof["restarted"].values())
+        yield f"{restarted} processes restarted"
     yield from proof.get("done", ())
 
 

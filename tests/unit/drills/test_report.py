@@ -35,6 +35,11 @@ def test_a_run_that_contradicts_its_hypothesis_stands_in_the_notebook() -> None:
     assert "2 lost, of 4,400 acknowledged calls" in page
 
 
+def test_a_restart_that_stopped_half_way_counts_whom_it_reached() -> None:
+    proof = {"restarted": {"postgres": [10, 20], "storage-a-0": [11, 21], "storage-b-0": [12, 12]}}
+    assert [*report.deeds(proof)] == ["2 processes restarted"]
+
+
 def test_what_nobody_could_count_is_not_called_nothing() -> None:
     page = report.render({("kill-service", 3): [record(lost=None, broken=("can't be read back",))]})
     assert "* **What was lost:** not known" in page
