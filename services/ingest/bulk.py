@@ -152,6 +152,8 @@ class BulkLane:
     def leave(self, group: Group) -> None:
         """Tells a group nothing more, and sends nothing more of it."""
         group.left = True
+        # Who is told holds the group: a circle that would keep its rows until the collector of cycles comes.
+        group.told = _nobody
 
     def expire(self, group: Group) -> None:
         """Answers what has no outcome: unknown if it was sent, else that nothing was done."""
@@ -231,6 +233,10 @@ class BulkLane:
             room -= row.size
             keys.add(key)
         return False, min(part.stop, most), room
+
+
+def _nobody(_part: Part) -> None:
+    """Hears nothing."""
 
 
 def _never_sent() -> ReverieError:

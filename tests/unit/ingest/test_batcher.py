@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -431,6 +433,23 @@ def test_a_bulk_write_that_is_given_up_leaves_nothing_waiting() -> None:
         assert now() == 1
 
     run(main())
+
+
+def test_what_was_answered_is_gone_without_a_collector_of_cycles() -> None:
+    async def main() -> None:
+        async with batcher(Storage()) as writes:
+            with writes.bulk(OWNER, 2, 1, 30) as bulk:
+                bulk.submit([row(memory=at) for at in range(2)])
+                await bulk.answered()
+            ended = weakref.ref(bulk)
+            del bulk
+            assert ended() is None
+
+    gc.disable()
+    try:
+        run(main())
+    finally:
+        gc.enable()
 
 
 def test_bulk_does_not_slow_down_because_writes_have_failed_quickly_before() -> None:
