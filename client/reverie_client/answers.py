@@ -3,50 +3,46 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from reverie.ingest.v1 import ingest_pb2
 from reverie.query.v1 import query_pb2
+from reverie_client import errors
 from reverie_client.content import NewMemory
 from reverie_client.errors import ReverieError
 from reverie_client.memory import Memory
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
-    """The receipt for a memory of a batch: it is committed, or was there already."""
+class Created(NamedTuple):
+    """The receipt for a memory of many: it is committed, or was there already."""
 
-    message: ingest_pb2.CreatedMemory
-
-    @property
-    def name(self) -> str:
-        """`users/{user}/memories/{memory}`."""
-        return self.message.name
+    name: str
+    """`users/{user}/memories/{memory}`."""
+    revision: int
+    etag: str
 
     @property
     def id(self) -> UUID:
         """Its id."""
-        return UUID(self.message.name.rpartition("/")[2])
-
-    @property
-    def revision(self) -> int:
-        """Its revision."""
-        return self.message.revision
-
-    @property
-    def etag(self) -> str:
-        """Its etag."""
-        return self.message.etag
+        return UUID(self.name.rpartition("/")[2])
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one memory of many: a receipt, or why there is none."""
 
     new: NewMemory
     """As it was handed over, with the id that it got."""
     created: Created | None = None
     error: ReverieError | None = None
+
+
+def outcome_of(new: NewMemory, result: ingest_pb2.CreateResult) -> Outcome:
+    """What a result says of a memory."""
+    if result.HasField("error"):
+        return Outcome(new, error=errors.from_item(result.error))
+    receipt = result.memory
+    return Outcome(new, Created(receipt.name, receipt.revision, receipt.etag))
 
 
 @dataclass(frozen=True, slots=True)

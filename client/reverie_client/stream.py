@@ -11,7 +11,7 @@ from grpc import StatusCode
 
 from reverie.ingest.v1 import ingest_pb2
 from reverie_client import errors
-from reverie_client.answers import Created, Outcome
+from reverie_client.answers import Created, Outcome, outcome_of
 from reverie_client.content import NewMemory
 from reverie_client.errors import InternalError, ReverieError
 from reverie_client.retry import PASSING
@@ -41,7 +41,8 @@ class Sending:
     At most a window of them; of those, all without an acknowledgement are sent at most once on each stream.
     """
 
-    def __init__(self, frame: int) -> None:
+    def __init__(self, parent: str, frame: int) -> None:
+        self._parent = parent
         self._frame = frame
         self._window = frame
         self._first = 0
@@ -117,13 +118,23 @@ class Sending:
         again: ReverieError | None = None
         for result in results:
             item = self._waiting(result.sequence)
-            outcome = _outcome(item.new, result.result)
+            outcome = outcome_of(item.new, result.result)
             if isinstance(outcome.error, PASSING):
                 again = outcome.error
             else:
                 item.outcome = outcome
                 self._unanswered -= 1
         return again
+
+    def acknowledge_runs(self, runs: Iterable[ingest_pb2.CreatedRun]) -> None:
+        """Takes in that memories are created, many at a time. InternalError, raised, as above."""
+        for run in runs:
+            revision, etag = run.revision, run.etag
+            for sequence in range(run.first_sequence, run.first_sequence + run.count):
+                item = self._waiting(sequence)
+                name = f"{self._parent}/memories/{item.message.request.memory_id}"
+                item.outcome = Outcome(item.new, Created(name, revision, etag))
+                self._unanswered -= 1
 
     def outcomes(self) -> Iterator[Outcome]:
         """Outcomes in the order in which memories were taken, as far as there are any; each once."""
@@ -142,9 +153,3 @@ class Sending:
 def _too_large(size: int) -> ReverieError:
     text = f"the memory has {size:,} bytes, and a frame of a stream at most 1 MiB"
     return errors.make(StatusCode.INVALID_ARGUMENT, "TOO_LARGE", text)
-
-
-def _outcome(new: NewMemory, result: ingest_pb2.CreateResult) -> Outcome:
-    if result.HasField("error"):
-        return Outcome(new, error=errors.from_item(result.error))
-    return Outcome(new, created=Created(result.memory))

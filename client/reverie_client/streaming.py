@@ -34,7 +34,7 @@ class MemoryStream:
         self._user = user
         self._parent = f"users/{user}"
         self._settle = settle
-        self._sending = Sending(frame)
+        self._sending = Sending(self._parent, frame)
         self._frame = frame
         self._repeats = caller.repeats(methods.STREAM, patience)
         # Each is for one who waits: to send (for memories, and room), for room to take more, for outcomes.
@@ -143,23 +143,25 @@ class MemoryStream:
                 await asyncio.wait((sender,))
 
     async def _send(self, stream: Exchanging[Request, Response], silence: asyncio.Timeout) -> None:
-        parent = self._parent
+        request = Request(parent=self._parent, takes_runs=True)
         while True:
             self._more.clear()
             while items := self._sending.frame():
                 self._watch(silence)
-                await stream.exchange.send(Request(parent=parent, items=items))
-                parent = ""
+                request.items.extend(items)
+                await stream.exchange.send(request)
+                request = Request()
             if self._sending.is_all_sent:
                 await stream.exchange.finish()
                 return
             await self._more.wait()
 
     def _hear(self, response: Response) -> None:
-        if response.results:
+        if response.results or response.runs:
             self._repeats.progress()
         if response.consistency_token:
             self._caller.sessions.learn(self._user, response.consistency_token)
+        self._sending.acknowledge_runs(response.runs)
         again = self._sending.acknowledge(response.results)
         self._news.set()
         self._more.set()

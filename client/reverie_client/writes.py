@@ -12,7 +12,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from reverie.ingest.v1 import ingest_pb2
 from reverie_client import errors, methods
-from reverie_client.answers import Created, Outcome
+from reverie_client.answers import Outcome, outcome_of
 from reverie_client.batching import MAX_ITEMS, chunks
 from reverie_client.calling import Caller
 from reverie_client.content import Changes, Fields, NewMemory, fill_message, to_update
@@ -193,7 +193,7 @@ class Writes(Session):
 
     async def _round(self, new: Sequence[NewMemory], request: _Batch, within: timedelta) -> list[Outcome]:
         answer = await self._call(methods.BATCH_CREATE, request, within)
-        return [_outcome(each, result) for each, result in zip(new, answer.results, strict=True)]
+        return [outcome_of(each, result) for each, result in zip(new, answer.results, strict=True)]
 
 
 def _fill(request: _Request, new: NewMemory) -> None:
@@ -206,9 +206,3 @@ def _undone(outcomes: Sequence[Outcome]) -> list[tuple[int, errors.ReverieError]
     return [
         (place, outcome.error) for place, outcome in enumerate(outcomes) if isinstance(outcome.error, PASSING)
     ]
-
-
-def _outcome(new: NewMemory, result: ingest_pb2.CreateResult) -> Outcome:
-    if result.HasField("error"):
-        return Outcome(new, error=errors.from_item(result.error))
-    return Outcome(new, created=Created(result.memory))

@@ -84,6 +84,13 @@ class Part(NamedTuple):
         """Their outcomes; None where there is none yet."""
         return self.group.outcomes[self.start : self.stop]
 
+    @property
+    def outcome(self) -> BulkOutcome | None:
+        """The outcome that all of them have; None if there is no such one."""
+        outcomes = self.outcomes
+        first = outcomes[0]
+        return first if outcomes.count(first) == len(outcomes) else None
+
 
 class BulkBatch(Attempts):
     """Parts that are sent together, as often as it takes."""

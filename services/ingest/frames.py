@@ -1,14 +1,14 @@
 """Frames of a stream: their items are checked, written together, and answered part by part."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from reverie.ingest.v1.ingest_pb2 import StreamItem, StreamMemoriesResponse
 from services.ingest.batcher import BulkWrite
-from services.ingest.bulk import Part
+from services.ingest.bulk import BulkOutcome, Part
 from services.ingest.lane import Owner
-from services.ingest.receipts import Receipts, refuse
+from services.ingest.receipts import Receipts, is_created, refuse
 from services.ingest.rows import Row, row
 from services.ingest.stream import Frame
 from services.runtime.errors import InvalidArgument, ReverieError
@@ -17,21 +17,36 @@ from services.runtime.errors import InvalidArgument, ReverieError
 class Settled(NamedTuple):
     """Items with their outcomes: those that were tried, and those that were not even tried."""
 
-    items: Sequence[StreamItem]
+    sequences: Sequence[int]
     part: Part | None
     refused: Sequence[ReverieError] = ()
 
-    def put_into(self, response: StreamMemoriesResponse, receipts: Receipts) -> None:
-        """Adds a result for each item."""
-        add = response.results.add
+    def put_into(self, response: StreamMemoriesResponse, receipts: Receipts, *, takes_runs: bool) -> None:
+        """Adds a result for each item, or one run of all of them."""
         if self.part is None:
-            for item, error in zip(self.items, self.refused, strict=True):
-                refuse(add(sequence=item.sequence).result, error)
-            return
-        fill = receipts.fill
-        for item, outcome in zip(self.items, self.part.outcomes, strict=True):
+            for sequence, error in zip(self.sequences, self.refused, strict=True):
+                refuse(response.results.add(sequence=sequence).result, error)
+        elif not (takes_runs and self._put_run(response, receipts, self.part.outcome)):
+            self._put_each(response, receipts, self.part)
+
+    def _put_run(
+        self, response: StreamMemoriesResponse, receipts: Receipts, outcome: BulkOutcome | None
+    ) -> bool:
+        """Adds a run, where one says everything; whether it does."""
+        first, count = self.sequences[0], len(self.sequences)
+        if outcome is None or not is_created(outcome) or self.sequences != [*range(first, first + count)]:
+            return False
+        revision = outcome.revision
+        response.runs.add(
+            first_sequence=first, count=count, revision=revision, etag=receipts.etag_of(revision)
+        )
+        return True
+
+    def _put_each(self, response: StreamMemoriesResponse, receipts: Receipts, part: Part) -> None:
+        add, fill = response.results.add, receipts.fill
+        for sequence, written, outcome in zip(self.sequences, part.rows, part.outcomes, strict=True):
             if outcome is not None:
-                fill(add(sequence=item.sequence).result, item.request.memory_id, outcome)
+                fill(add(sequence=sequence).result, written.memory_id, outcome)
 
 
 class FrameWrite:
@@ -44,19 +59,21 @@ class FrameWrite:
         self._write = write
         self._settled = settled
         self._unsettled = frame.unanswered
-        self._taken: list[StreamItem] = []
+        self._taken: list[int] = []
         self._rows: list[Row] = []
-        self._broken: list[StreamItem] = []
+        self._broken: list[int] = []
         self._errors: list[ReverieError] = []
 
-    def prepare(self, owner: Owner, parent: str, items: Sequence[StreamItem], now: datetime) -> None:
-        """Checks some of its items and makes rows of those that are acceptable."""
-        for item in items:
+    def prepare(
+        self, owner: Owner, parent: str, items: Iterable[tuple[int, StreamItem]], now: datetime
+    ) -> None:
+        """Checks some of its items, each with its sequence, and makes rows of those that are acceptable."""
+        for sequence, item in items:
             try:
                 self._rows.append(_row(owner, parent, item, now))
-                self._taken.append(item)
+                self._taken.append(sequence)
             except InvalidArgument as wrong:
-                self._broken.append(item)
+                self._broken.append(sequence)
                 self._errors.append(wrong)
 
     def submit(self) -> None:
@@ -73,7 +90,7 @@ class FrameWrite:
         self._write.end()
 
     def _settle(self, settled: Settled) -> None:
-        self._unsettled -= len(settled.items)
+        self._unsettled -= len(settled.sequences)
         if not self._unsettled:
             self._write.end()
         self._settled(self, settled)

@@ -144,6 +144,7 @@ class _Session:
         self.caller = caller
         self._parent = ""
         self._owner: Owner | None = None
+        self._takes_runs = False
         self._receipts = Receipts("")
         self._state: State | None = None
         self._frames: set[FrameWrite] = set()
@@ -192,7 +193,7 @@ class _Session:
     def _answer(self, due: Sequence[Settled]) -> StreamMemoriesResponse:
         response = StreamMemoriesResponse()
         for settled in due:
-            settled.put_into(response, self._receipts)
+            settled.put_into(response, self._receipts, takes_runs=self._takes_runs)
             if settled.part is not None:
                 self._state = newest(self._state, settled.part.group.state)
         if self._state is not None and self._owner is not None:
@@ -239,8 +240,9 @@ class _Session:
 
     async def _take_in(self, request: StreamMemoriesRequest) -> None:
         owner = self._owner or self._begin(request)
-        items, size = request.items, request.ByteSize()
-        frame = self.stream.receive([item.sequence for item in items], size)
+        size = request.ByteSize()
+        items = [(item.sequence, item) for item in request.items]
+        frame = self.stream.receive([sequence for sequence, _ in items], size)
         if not items:
             return
         write = await self._batcher.bulk_in_turn(owner, len(items), size, self._settings.patience)
@@ -260,6 +262,7 @@ class _Session:
         user = names.parse_user(request.parent)
         self._owner = Owner(self.caller.owner_of(user).bytes, self.caller.tenant.bytes, user)
         self._parent, self._receipts = request.parent, Receipts(user)
+        self._takes_runs = request.takes_runs
         return self._owner
 
     def _settled(self, frame: FrameWrite, settled: Settled) -> None:
@@ -270,7 +273,7 @@ class _Session:
             # The items of a part that has failed failed together.
             self.stream.fail(_overload(failure))
         else:
-            self.stream.answer(frame.frame, [item.sequence for item in settled.items], settled)
+            self.stream.answer(frame.frame, settled.sequences, settled)
         self._wake()
 
     def _wake(self) -> None:

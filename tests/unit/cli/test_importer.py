@@ -13,7 +13,6 @@ from ops.cli import importer
 from ops.cli.failures import CommandError
 from ops.cli.formats import jsonl
 from ops.cli.importer import Source, import_into
-from reverie.ingest.v1 import ingest_pb2
 from reverie_client import AnalysisState, Created, NewMemory, Outcome, Reverie, errors
 from tests.unit.cli.test_jsonl import NOW
 
@@ -48,8 +47,7 @@ class NamesOfUser:
                 raise errors.Unreachable("connection refused")
             name = f"users/{self.user_id}/memories/{each.id}"
             revision = known.setdefault(name, len(known) + 1)
-            message = ingest_pb2.CreatedMemory(name=name, revision=revision)
-            yield Outcome(each, created=Created(message))
+            yield Outcome(each, created=Created(name, revision, str(revision)))
 
 
 def lines(count: int, broken: Iterable[int] = ()) -> bytes:

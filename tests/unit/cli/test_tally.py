@@ -5,13 +5,12 @@ import pytest
 
 from ops.cli.formats.entry import Broken
 from ops.cli.tally import KEPT, Report, Tally
-from reverie.ingest.v1 import ingest_pb2
 from reverie_client import Created, NewMemory, Outcome, Violation, errors
 
 
 def created(revision: int) -> Outcome:
-    message = ingest_pb2.CreatedMemory(name=f"users/ines/memories/{uuid4()}", revision=revision)
-    return Outcome(NewMemory("x"), created=Created(message))
+    receipt = Created(f"users/ines/memories/{uuid4()}", revision, str(revision))
+    return Outcome(NewMemory("x"), created=receipt)
 
 
 def refused(error: errors.ReverieError) -> Outcome:

@@ -13,9 +13,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from reverie.ingest.v1.ingest_pb2 import CreatedMemory, CreateResult, StreamItem, StreamResult
+from reverie.ingest.v1.ingest_pb2 import CreatedMemory, CreatedRun, CreateResult, StreamItem, StreamResult
 from reverie.memory.v1.memory_pb2 import ItemError
 from reverie_client import NewMemory
+from reverie_client.answers import Created
 from reverie_client.errors import InternalError, InvalidArgument, UnknownOutcome
 from reverie_client.stream import FRAME_BYTES, Sending
 
@@ -27,6 +28,10 @@ def put(sending: Sending, number: int, size: int = 0) -> None:
 
 def done(sequence: int) -> StreamResult:
     return StreamResult(sequence=sequence, result=CreateResult(memory=CreatedMemory(revision=1)))
+
+
+def run(first: int, count: int) -> CreatedRun:
+    return CreatedRun(first_sequence=first, count=count, revision=7, etag="7")
 
 
 def refused(sequence: int, code: int, reason: str) -> StreamResult:
@@ -42,7 +47,7 @@ def handed_back(sending: Sending) -> list[int]:
 
 
 def test_frames_hold_so_many_memories_and_bytes() -> None:
-    sending = Sending(frame=3)
+    sending = Sending("users/ines", frame=3)
     sending.opened(100)
     for number in range(4):
         put(sending, number)
@@ -53,7 +58,7 @@ def test_frames_hold_so_many_memories_and_bytes() -> None:
 
 
 def test_outcomes_come_in_the_order_given_however_they_are_acknowledged() -> None:
-    sending = Sending(frame=10)
+    sending = Sending("users/ines", frame=10)
     for number in range(3):
         put(sending, number)
     sending.frame()
@@ -64,8 +69,23 @@ def test_outcomes_come_in_the_order_given_however_they_are_acknowledged() -> Non
     assert handed_back(sending) == []
 
 
+def test_a_run_is_a_receipt_for_each_of_its_memories() -> None:
+    sending = Sending("users/ines", frame=10)
+    for number in range(4):
+        put(sending, number)
+    sending.frame()
+    sending.acknowledge_runs([run(1, 3), run(0, 1)])
+    outcomes = [*sending.outcomes()]
+    assert [outcome.created for outcome in outcomes] == [
+        Created(f"users/ines/memories/{UUID(int=number)}", 7, "7") for number in range(4)
+    ]
+    assert [outcome.created and outcome.created.id.int for outcome in outcomes] == [*range(4)]
+    sending.exhaust()
+    assert sending.is_done
+
+
 def test_another_stream_gets_what_has_no_acknowledgement_under_the_same_numbers() -> None:
-    sending = Sending(frame=10)
+    sending = Sending("users/ines", frame=10)
     for number in range(4):
         put(sending, number)
     sent = sending.frame()
@@ -78,7 +98,7 @@ def test_another_stream_gets_what_has_no_acknowledgement_under_the_same_numbers(
 
 
 def test_an_item_that_is_refused_is_done_and_one_in_doubt_is_sent_again() -> None:
-    sending = Sending(frame=10)
+    sending = Sending("users/ines", frame=10)
     put(sending, 0)
     put(sending, 1)
     sending.frame()
@@ -92,7 +112,7 @@ def test_an_item_that_is_refused_is_done_and_one_in_doubt_is_sent_again() -> Non
 
 @pytest.mark.parametrize("sequence", [-1, 0, 2])
 def test_an_acknowledgement_of_what_waits_for_none_is_told(sequence: int) -> None:
-    sending = Sending(frame=10)
+    sending = Sending("users/ines", frame=10)
     put(sending, 0)
     put(sending, 1)
     sending.acknowledge([done(0)])
@@ -100,8 +120,18 @@ def test_an_acknowledgement_of_what_waits_for_none_is_told(sequence: int) -> Non
         sending.acknowledge([done(sequence)])
 
 
+@pytest.mark.parametrize("wrong", [run(-1, 2), run(0, 1), run(1, 3), run(3, 1)])
+def test_a_run_with_what_waits_for_none_is_told(wrong: CreatedRun) -> None:
+    sending = Sending("users/ines", frame=10)
+    for number in range(3):
+        put(sending, number)
+    sending.acknowledge([done(0)])
+    with pytest.raises(InternalError):
+        sending.acknowledge_runs([wrong])
+
+
 def test_no_more_is_taken_than_the_window_holds() -> None:
-    sending = Sending(frame=2)
+    sending = Sending("users/ines", frame=2)
     taken = 0
     while sending.has_room:
         put(sending, taken)
@@ -119,7 +149,7 @@ class Resumed(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sending = Sending(frame=4)
+        self.sending = Sending("users/ines", frame=4)
         self.window = 4
         self.taken = 0
         self.on_stream: list[int] = []
@@ -151,6 +181,15 @@ class Resumed(RuleBasedStateMachine):
         sequence = data.draw(st.sampled_from(self.on_stream))
         self.on_stream.remove(sequence)
         assert self.sending.acknowledge([done(sequence)]) is None
+
+    @precondition(lambda self: self.on_stream)
+    @rule(data=st.data())
+    def acknowledge_a_run(self, data: st.DataObject) -> None:
+        first = last = data.draw(st.sampled_from(self.on_stream))
+        while last in self.on_stream and data.draw(st.booleans()):
+            self.on_stream.remove(last)
+            last += 1
+        self.sending.acknowledge_runs([run(first, last - first)])
 
     @rule()
     def hand_back(self) -> None:

@@ -44,6 +44,8 @@ class Script:
     silent: bool = False
     """Whether it then says nothing more, in place of ending."""
     opens: bool = True
+    runs: bool = False
+    """Whether it acknowledges each item alone, or what it can as runs."""
 
 
 class Call:
@@ -53,7 +55,7 @@ class Call:
         self._world = world
         self._script = script
         self._requests: asyncio.Queue[ingest_pb2.StreamMemoriesRequest | None] = asyncio.Queue()
-        self._opened = False
+        self._opened = self._begun = False
         self._acknowledged = 0
         self.unanswered: set[int] = set()
         self.ended = False
@@ -61,6 +63,8 @@ class Call:
     async def write(self, request: ingest_pb2.StreamMemoriesRequest) -> None:
         if self.ended:
             raise asyncio.InvalidStateError
+        assert request.takes_runs == (not self._begun)
+        self._begun = True
         for item in request.items:
             assert item.sequence not in self.unanswered
             self.unanswered.add(item.sequence)
@@ -93,8 +97,14 @@ class Call:
             if self._script.acknowledges is None or self._acknowledged < self._script.acknowledges:
                 self._acknowledged += 1
                 self.unanswered.discard(item.sequence)
-                response.results.add(sequence=item.sequence).result.memory.name = item.request.memory_id
+                self._put(response, item)
         return response
+
+    def _put(self, response: ingest_pb2.StreamMemoriesResponse, item: ingest_pb2.StreamItem) -> None:
+        if self._script.runs:
+            response.runs.add(first_sequence=item.sequence, count=1)
+        else:
+            response.results.add(sequence=item.sequence).result.memory.name = item.request.memory_id
 
     async def _end(self) -> None:
         if self._script.silent:
@@ -223,10 +233,11 @@ ENDS = [
 ]
 
 
+@pytest.mark.parametrize("runs", [False, True], ids=["results", "runs"])
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: str(end.details()))
-def test_what_has_no_acknowledgement_is_sent_again_with_its_id(end: Exception) -> None:
+def test_what_has_no_acknowledgement_is_sent_again_with_its_id(end: Exception, runs: bool) -> None:
     async def main() -> None:
-        world = World([Script(25, end), Script(0, end), Script(13, end)])
+        world = World([Script(25, end, runs=runs), Script(0, end), Script(13, end, runs=not runs)])
         await outcomes(world.user(), 205)
         assert list(world.committed.values()) == [f"memory {number}" for number in range(205)]
         assert len(world.streams) == 4

@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from reverie.ingest.v1.ingest_pb2 import StreamItem, StreamMemoriesRequest, StreamMemoriesResponse
+from reverie.ingest.v1.ingest_pb2 import (
+    CreatedRun,
+    StreamItem,
+    StreamMemoriesRequest,
+    StreamMemoriesResponse,
+)
 from services.ingest.batcher import Batcher
 from services.ingest.stream import Limits
 from services.ingest.streaming import Streams, StreamSettings
@@ -40,6 +45,7 @@ class Client:
         self.sent: asyncio.Queue[StreamMemoriesRequest | None] = asyncio.Queue()
         self.responses = streams.serve(self._requests())
         self.results: dict[int, Any] = {}
+        self.runs: list[CreatedRun] = []
         self.token = ""
 
     async def _requests(self) -> AsyncIterator[StreamMemoriesRequest]:
@@ -51,11 +57,13 @@ class Client:
         assert first == StreamMemoriesResponse(window=200)
         return self
 
-    def send(self, *numbers: int, parent: str = "users/ines", **fields: Any) -> None:
+    def send(
+        self, *numbers: int, parent: str = "users/ines", takes_runs: bool = False, **fields: Any
+    ) -> None:
         items = [
             StreamItem(sequence=number, request=creation(number, parent="", **fields)) for number in numbers
         ]
-        self.sent.put_nowait(StreamMemoriesRequest(parent=parent, items=items))
+        self.sent.put_nowait(StreamMemoriesRequest(parent=parent, items=items, takes_runs=takes_runs))
 
     async def hear(self, many: int) -> None:
         """Reads until so many items have their results."""
@@ -68,6 +76,7 @@ class Client:
 
     def take(self, response: StreamMemoriesResponse) -> None:
         self.token = response.consistency_token
+        self.runs += response.runs
         for each in response.results:
             assert each.sequence not in self.results
             self.results[each.sequence] = each.result
@@ -125,6 +134,25 @@ async def test_every_item_is_acknowledged_by_its_sequence_when_it_is_committed(i
         stored = ingest.store.rows[name_of(number)].memory
         assert stored is not None
         assert (result.memory.revision, result.memory.etag) == (stored.revision, stored.etag)
+
+
+@served
+async def test_a_client_that_takes_runs_hears_of_many_items_at_once(ingest: Ingest) -> None:
+    ingest.store.refused.add("odd")
+    client = await ingest.client()
+    client.send(*range(1, 101), takes_runs=True)
+    client.send(101, text="odd")
+    client.send(102, 103, 105)
+    client.sent.put_nowait(None)
+    await client.hear_all()
+    told = [at for each in client.runs for at in range(each.first_sequence, each.first_sequence + each.count)]
+    assert sorted([*told, *client.results]) == [*range(1, 104), 105]
+    assert len(client.runs) < 10
+    assert client.results[101].error.reason == "STORE_REFUSED"
+    for each in client.runs:
+        stored = ingest.store.rows[name_of(each.first_sequence)].memory
+        assert stored is not None
+        assert (each.revision, each.etag) == (stored.revision, stored.etag)
 
 
 @served
