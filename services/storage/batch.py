@@ -63,6 +63,8 @@ class Batch:
     places: Sequence[int]
     columns: tuple[list[Any], ...]
     """A list for each field of `Operation`, in their order."""
+    whole: bool = True
+    """Whether it is all of a request."""
 
     @classmethod
     def of(cls, request: write_pb2.WriteBatchRequest) -> "Batch":
@@ -98,7 +100,7 @@ class Batch:
         return self._cut(slice(None, middle)), self._cut(slice(middle, None))
 
     def _cut(self, part: slice) -> "Batch":
-        return Batch(self.places[part], tuple(column[part] for column in self.columns))
+        return Batch(self.places[part], tuple(column[part] for column in self.columns), whole=False)
 
     def owners(self) -> list[Owner]:
         """The owners, each once, in the order in which they are locked."""

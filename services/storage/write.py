@@ -56,16 +56,23 @@ class Written:
     due: list[tuple[UUID, UUID]] = field(default_factory=list)
     without_memories: bool = False
     """Whether nobody asks for those that were there already."""
+    brief: bool = False
+    """Whether nobody asks for results where all was written at once."""
+    all_written: bool = False
+    """Whether it was; then there are no results."""
 
     def took(self, part: Batch, row: "Record", there: Mapping[int, records.Fields]) -> None:
         """Adds a part that was committed; `there`: memories that were there already, by place."""
         committed, self.lineage, owner_revisions, statuses, revisions = row
         self.committed = self.committed or committed
-        later = {} if committed == self.committed else {"commit_time": records.instant(committed)}
         for owner, revision in zip(part.owners(), owner_revisions, strict=True):
             self.revisions[owner.owner] = max(revision, self.revisions.get(owner.owner, 0))
-        for place, status, revision in zip(part.places, statuses, revisions, strict=True):
-            self.results[place] = there.get(place) or {"status": status, "revision": revision or 0, **later}
+        self.all_written = self.brief and part.whole and statuses.count(WRITTEN) == len(part)
+        if not self.all_written:
+            later = {} if committed == self.committed else {"commit_time": records.instant(committed)}
+            for place, status, revision in zip(part.places, statuses, revisions, strict=True):
+                result = {"status": status, "revision": revision or 0, **later}
+                self.results[place] = there.get(place, result)
         owners = {owner: records.id_of(owner.owner) for owner in part.owners()}
         self.due += [
             (owners[owner], id_)
@@ -85,6 +92,7 @@ class Written:
             results=[self.results[place] for place in range(len(self.results))],
             owner_revisions=[self.revisions.get(owner.owner, 0) for owner in request.owners],
             lineage=self.lineage,
+            all_written=self.all_written,
         )
 
 
@@ -105,7 +113,8 @@ class WriteService(write_pb2_grpc.StorageWriteServiceServicer):
         """Commits a batch in one transaction; in several where the database refuses a row."""
         batch = Batch.of(request)
         until = self._clock() + deadline.shaved(deadline.remaining(context))
-        written = Written(without_memories=request.without_memories)
+        brief = request.brief and request.HasField("creates")
+        written = Written(without_memories=request.without_memories, brief=brief)
         # A task of its own: a caller that goes away must not cut a commit short.
         task = asyncio.ensure_future(self._write(batch, written, until))
         self._under_way.add(task)

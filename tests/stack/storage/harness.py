@@ -87,6 +87,10 @@ class Storage:
         """Commits operations of any users as one batch."""
         return await self.writes.WriteBatch(batch(*operations), context(Context(seconds)))
 
+    async def write_brief(self, *creates: "Operation") -> write_pb2.WriteBatchResponse:
+        """Commits creates column by column, and asks for no results where all are written."""
+        return await self.writes.WriteBatch(columns(*creates, brief=True), context(Context()))
+
     async def written(self, *operations: "Operation") -> list[int]:
         """The same; the revisions, where everything was written."""
         response = await self.write(*operations)
@@ -207,6 +211,25 @@ def batch(*operations: Operation) -> write_pb2.WriteBatchRequest:
             {"owner_index": users.index(one.user), "id": one.id.bytes, **one.change} for one in operations
         ],
     )
+
+
+def columns(*creates: Operation, **more: Any) -> write_pb2.WriteBatchRequest:
+    """The same creates column by column; of their memories the text and when it happened."""
+    rows = batch(*creates)
+    contents = [each.create.content for each in rows.operations]
+    told = write_pb2.CreateColumns(
+        ids=b"".join(each.id for each in rows.operations),
+        owner_indices=[each.owner_index for each in rows.operations],
+        occurred_at=[each.memory.occurred_at.ToMicroseconds() for each in contents],
+        occurred_precisions=[each.memory.occurred_precision for each in contents],
+        kinds=[each.memory.kind for each in contents],
+        traits=[each.traits for each in contents],
+        analyzer=1,
+        fingerprints=b"".join(each.create.fingerprint for each in rows.operations),
+        terms=[each.terms for each in contents],
+        texts=[each.memory.text for each in contents],
+    )
+    return write_pb2.WriteBatchRequest(owners=rows.owners, creates=told, **more)
 
 
 def owner_of(user: str) -> UUID:
