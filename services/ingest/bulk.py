@@ -96,7 +96,7 @@ class BulkBatch(Attempts):
     """Parts that are sent together, as often as it takes."""
 
     def __init__(self) -> None:
-        super().__init__(write_pb2.WriteBatchRequest(without_memories=True))
+        super().__init__(write_pb2.WriteBatchRequest(without_memories=True, brief=True))
         self.parts: list[Part] = []
         self.keys: set[bytes] = set()
 
@@ -202,8 +202,9 @@ class BulkLane:
         if isinstance(answer, ReverieError):
             group.outcomes[part.start : part.stop] = [batch.verdict(answer)] * rows
         else:
-            group.outcomes[part.start : part.stop] = answer.results[at : at + rows]
             revision = answer.owner_revisions[batch.index_of(group.owner)]
+            outcomes = [_written(revision)] * rows if answer.all_written else answer.results[at : at + rows]
+            group.outcomes[part.start : part.stop] = outcomes
             group.state = newest(group.state, State(answer.lineage, revision) if revision else None)
         group.unanswered -= rows
         group.told(part)
@@ -244,6 +245,10 @@ class BulkLane:
 
 def _nobody(_part: Part) -> None:
     """Hears nothing."""
+
+
+def _written(revision: int) -> write_pb2.WriteResult:
+    return write_pb2.WriteResult(status=write_pb2.WRITE_STATUS_WRITTEN, revision=revision)
 
 
 def _never_sent() -> ReverieError:

@@ -1,4 +1,5 @@
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,19 +15,22 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from reverie.storage.v1.write_pb2 import WriteResult
+from reverie.storage.v1.write_pb2 import WriteBatchRequest, WriteBatchResponse, WriteResult, WriteStatus
 from services.ingest import bulk
 from services.ingest.bulk import BulkBatch, BulkLane, Group, Part, State
 from services.runtime.errors import (
     DeadlineTooShort,
     InvalidArgument,
     PeerUnavailable,
+    ReverieError,
     StoreDown,
     UnknownOutcome,
 )
-from tests.unit.ingest.operations import operations, owner, row, written
+from tests.unit.ingest.operations import briefly, operations, owner, row, written
 
 MEMORIES = range(40)
+
+Say = Callable[[WriteBatchRequest], WriteBatchResponse | ReverieError]
 
 
 def group(*memories: int, of: int = 1, told: Any = lambda _part: None, deadline: float = 9.0) -> Group:
@@ -164,6 +168,29 @@ def test_an_answer_that_does_not_fit_is_told_apart() -> None:
         batch.check(response)
 
 
+def test_one_word_tells_each_row_that_it_was_written() -> None:
+    lane = BulkLane()
+    first, second = group(1, 2), group(1, of=2)
+    lane.submit(first)
+    lane.submit(second)
+    batch = taken(lane)
+    answer = briefly(batch.request, revision=7)
+    answer.owner_revisions[1] = 9
+    batch.check(answer)
+    lane.finish(batch, answer)
+    assert first.outcomes == [WriteResult(status=WriteStatus.WRITE_STATUS_WRITTEN, revision=7)] * 2
+    assert second.outcomes == [WriteResult(status=WriteStatus.WRITE_STATUS_WRITTEN, revision=9)]
+
+
+def test_an_answer_that_is_brief_unasked_does_not_fit() -> None:
+    lane = BulkLane()
+    lane.submit(group(1, 2))
+    batch = taken(lane)
+    batch.request.brief = False
+    with pytest.raises(ValueError, match="another number"):
+        batch.check(briefly(batch.request))
+
+
 class Bulk(RuleBasedStateMachine):
     """Every operation that is not left is answered once, whatever happens to its batch."""
 
@@ -200,10 +227,10 @@ class Bulk(RuleBasedStateMachine):
             self.flying.append(batch)
 
     @precondition(lambda self: self.flying)
-    @rule(data=st.data(), fails=st.booleans())
-    def finish(self, data: st.DataObject, fails: bool) -> None:
+    @rule(data=st.data(), say=st.sampled_from([written, briefly, lambda _request: StoreDown()]))
+    def finish(self, data: st.DataObject, say: Say) -> None:
         batch = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
-        self.lane.finish(batch, StoreDown() if fails else written(batch.request))
+        self.lane.finish(batch, say(batch.request))
 
     @rule(one=consumes(groups))
     def expire(self, one: Group) -> None:
