@@ -1,5 +1,6 @@
 """Reading: the public half of storage. One statement a call, with the owner's revision in its snapshot."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -18,7 +19,11 @@ from services.storage.queries import MEMORY, text
 from services.storage.timeline import Continued, Place
 
 if TYPE_CHECKING:
+    from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
+
     from services.storage.database import Record
+
+    Memories = RepeatedCompositeFieldContainer[memory_pb2.Memory]
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -69,11 +74,10 @@ class ReadService(read_pb2_grpc.StorageReadServiceServicer):
         response = read_pb2.BatchGetMemoriesResponse()
         there = {row[_HEAD]: row for row in _living(rows, state)}
         analysis = _by_memory(found)
-        for name, id_ in zip(request.names, asked, strict=True):
-            if id_ in there:
-                _put(response.memories.add(), user, there[id_], analysis)
-            else:
-                response.missing.append(name)
+        _put(response.memories, user, [there[id_] for id_ in asked if id_ in there], analysis)
+        response.missing.extend(
+            name for name, id_ in zip(request.names, asked, strict=True) if id_ not in there
+        )
         return response
 
     async def ListMemories(  # noqa: N802
@@ -94,8 +98,7 @@ class ReadService(read_pb2_grpc.StorageReadServiceServicer):
         state = await self._answer(context, call, owner, rows[0], continued.seen if continued else None)
         response = read_pb2.ListMemoriesResponse()
         analysis = _by_memory(found)
-        for row in _living(rows[:size], state):
-            _put(response.memories.add(), user, row, analysis)
+        _put(response.memories, user, _living(rows[:size], state), analysis)
         listed = len(response.memories)
         if response.ByteSize() > timeline.PAGE_BYTES:
             listed = timeline.fitting(response.memories)
@@ -159,8 +162,13 @@ def _by_memory(found: "list[Record]") -> dict[UUID, list[records.Fields]]:
 
 
 def _put(
-    message: memory_pb2.Memory, user: str, row: "Record", analysis: dict[UUID, list[records.Fields]]
+    memories: "Memories", user: str, rows: "Iterable[Record]", analysis: dict[UUID, list[records.Fields]]
 ) -> None:
-    records.put(message, user, row, _HEAD)
-    for found in analysis.get(row[_HEAD], ()) if analysis else ():
-        message.analysis.add(**found)
+    """Adds the memories of rows, each with what analysis found in it."""
+    add, put = memories.add, records.put
+    for row in rows:
+        message = add()
+        put(message, user, row, _HEAD)
+        if analysis:
+            for found in analysis.get(row[_HEAD], ()):
+                message.analysis.add(**found)

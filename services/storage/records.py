@@ -45,7 +45,7 @@ def memory(user: str, row: "Record", start: int = 0) -> memory_pb2.Memory:
 
 
 def put(message: memory_pb2.Memory, user: str, row: "Record", start: int = 0) -> None:
-    """Fill an empty message with the memory in a row: the price of a page, so field by field."""
+    """Fill an empty message with the memory in a row: the price of a page, so field by field, in one go."""
     (
         id_, revision, create_time, update_time, occurred_at, occurred_offset, precision, kind, text,
         conversation, speaker, position, *rest,
@@ -56,8 +56,14 @@ def put(message: memory_pb2.Memory, user: str, row: "Record", start: int = 0) ->
     message.occurred_precision = precision
     message.revision = revision
     message.etag = etag(revision)
-    put_instant(message.occurred_at, occurred_at)
-    put_instant(message.create_time, create_time)
+    time = message.occurred_at
+    time.seconds, rest_of_second = divmod(occurred_at, 1_000_000)
+    if rest_of_second:
+        time.nanos = rest_of_second * 1_000
+    time = message.create_time
+    time.seconds, rest_of_second = divmod(create_time, 1_000_000)
+    if rest_of_second:
+        time.nanos = rest_of_second * 1_000
     if conversation is not None:
         source = message.source
         source.conversation, source.speaker, source.position = conversation, speaker or "", position or 0
@@ -65,7 +71,8 @@ def put(message: memory_pb2.Memory, user: str, row: "Record", start: int = 0) ->
         message.occurred_utc_offset.seconds = occurred_offset * 60
     if update_time is not None:
         put_instant(message.update_time, update_time)
-    _put_rest(message, *rest)
+    if rest != _NOTHING:
+        _put_rest(message, *rest)
 
 
 def _put_rest(
@@ -112,9 +119,10 @@ def instant(microseconds: int) -> Fields:
 
 
 def put_instant(time: Timestamp, microseconds: int) -> None:
-    """Set a Timestamp; it is then there, in 1970 too."""
+    """Set an empty Timestamp; it is then there, in 1970 too."""
     time.seconds, rest = divmod(microseconds, 1_000_000)
-    time.nanos = rest * 1_000
+    if rest:
+        time.nanos = rest * 1_000
 
 
 def microseconds(time: Timestamp) -> int:
@@ -152,6 +160,8 @@ def array_literal(texts: Sequence[str]) -> str | None:
     return "{" + ",".join(quoted) + "}"
 
 
+_NOTHING: list[object] = [None] * 8
+"""Of a row what `_put_rest` puts, where there is none of it."""
 _ATTACHMENT = ("object", "media_type", "size", "digest")
 
 
