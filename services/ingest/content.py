@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from reverie.memory.v1.memory_pb2 import Memory, MemoryKind, OccurredPrecision
 from reverie.storage.v1.write_pb2 import Content
-from services.runtime.terms import ANALYZER, memory_terms, traits
+from services.runtime.terms import ANALYZER, terms_and_traits
 
 OUTPUT_ONLY = ("name", "revision", "etag", "create_time", "update_time", "analysis")
 """What a client cannot set."""
@@ -21,16 +21,14 @@ def fill(content: Content, memory: Memory) -> None:
     kept = content.memory
     kept.CopyFrom(memory)
     complete(kept)
-    text = kept.text
-    content.terms = memory_terms(
-        text,
+    content.terms, content.traits = terms_and_traits(
+        kept.text,
         local_date(kept),
         kept.occurred_precision,
         place=kept.place.name if kept.HasField("place") else "",
         people=kept.people,
         labels=kept.labels,
     )
-    content.traits = traits(text)
     content.analyzer = ANALYZER
 
 

@@ -20,8 +20,11 @@ _PLACE = struct.Struct("<BBdd")
 _SOURCE = struct.Struct("<Bi")
 _SIZE = struct.Struct("<q")
 
-_USUAL = struct.Struct("<BBBqiBqBBddBiI")
-"""What the encoding of a memory with none but the usual fields begins with, up to the length of its text."""
+_USUAL = struct.Struct(f"<BBBqi{1 + 8 + _PLACE.size}xBiI")
+"""What the encoding of a memory with none but the usual fields begins with, up to the length of its text.
+
+It has zeros where the end and the place would be.
+"""
 
 _NO_PLACE = _PLACE.pack(False, False, 0.0, 0.0)  # noqa: FBT003  (numbers, all of them)
 _NO_SOURCE = _SOURCE.pack(False, 0)  # noqa: FBT003
@@ -67,10 +70,7 @@ def usual(
     Microseconds since 1970, seconds; `position` is None without a source.
     """
     has_source = position is not None
-    head = _USUAL.pack(
-        VERSION, kind, precision, occurred_at, offset, 0, 0, 0, 0, 0.0, 0.0,
-        has_source, position or 0, len(text),
-    )  # fmt: skip
+    head = _USUAL.pack(VERSION, kind, precision, occurred_at, offset, has_source, position or 0, len(text))
     return sha256(b"".join((head, text, _NO_LANGUAGE_OR_PLACE, names, _NO_LISTS))).digest()
 
 

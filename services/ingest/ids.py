@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from binascii import unhexlify
 from datetime import datetime, timedelta
 from functools import lru_cache
 from uuid import UUID
@@ -30,7 +31,7 @@ def parse_id(text: str, now: datetime) -> bytes | None:
 
 def to_bytes(text: str) -> bytes:
     """The 16 bytes of an id that `parse_id` accepts."""
-    return bytes.fromhex(text.replace("-", ""))
+    return unhexlify(text.replace("-", ""))
 
 
 @lru_cache(maxsize=8)

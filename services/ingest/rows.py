@@ -21,7 +21,7 @@ from services.ingest import fingerprint, ids, validation, writes
 from services.ingest.content import DAY, INSTANT, NOTE, complete, date_of
 from services.ingest.lane import FRAME, Operation, Owner
 from services.ingest.writes import Origin
-from services.runtime.terms import ANALYZER, memory_terms, traits
+from services.runtime.terms import ANALYZER, terms_and_traits
 
 NO_OFFSET = -32_768
 """What stands for an offset that is not said."""
@@ -33,8 +33,6 @@ _USUAL = ("text", "kind", "occurred_at", "occurred_precision", "occurred_utc_off
 _TEXT, _KIND, _OCCURRED_AT, _PRECISION, _OFFSET, _SOURCE = (
     Memory.DESCRIPTOR.fields_by_name[name] for name in _USUAL
 )
-_NONE_BUT_USUAL = {_TEXT, _KIND, _OCCURRED_AT, _PRECISION, _OFFSET, _SOURCE}
-
 
 _COMMON, _RARE = False, True
 
@@ -68,8 +66,9 @@ class Row(NamedTuple):
 
 def row(owner: Owner, request: CreateMemoryRequest, origin: Origin | None, index: int, now: datetime) -> Row:
     """The create that item `index` of a call asks for. InvalidArgument, with every broken field."""
-    id_ = ids.parse_id(request.memory_id, now)
-    found = _usual(owner, id_, request) if id_ is not None else None
+    memory_id = request.memory_id
+    id_ = ids.parse_id(memory_id, now)
+    found = _usual(owner, memory_id, id_, request.memory) if id_ is not None else None
     return found or _of(writes.create(owner, request, origin, index, now))
 
 
@@ -108,42 +107,43 @@ def put_operation(operation: WriteOperation, row: Row) -> None:
     content.terms, content.traits, content.analyzer = row.terms, row.traits, ANALYZER
 
 
-def _usual(owner: Owner, id_: bytes, request: CreateMemoryRequest) -> Row | None:
+def _usual(owner: Owner, memory_id: str, id_: bytes, memory: Memory) -> Row | None:
     """The row of an acceptable memory with none but the usual fields; None of any other one."""
-    memory = request.memory
     fields: dict[Any, Any] = dict(memory.ListFields())
-    text: str = fields.get(_TEXT, "")
+    take = fields.pop
+    text, kind, precision = take(_TEXT, ""), take(_KIND, NOTE), take(_PRECISION, INSTANT)
+    occurred_at, offset, source = take(_OCCURRED_AT, None), take(_OFFSET, None), take(_SOURCE, None)
     encoded = text.encode()
-    kind, precision = fields.get(_KIND, NOTE), fields.get(_PRECISION, INSTANT)
-    occurred_at, offset = _microseconds(fields.get(_OCCURRED_AT)), _seconds(fields.get(_OFFSET))
-    conversation, speaker, position, names = _source(fields.get(_SOURCE))
+    at, seconds = _microseconds(occurred_at), _seconds(offset)
+    conversation, speaker, position, names = _source(source)
     if (
-        not fields.keys() <= _NONE_BUT_USUAL
+        fields
         or not 0 < len(encoded) <= validation.MAX_TEXT
         or "\0" in text
         or kind not in validation.KINDS
         or precision not in validation.PRECISIONS
-        or occurred_at is None
-        or offset is None
+        or at is None
+        or seconds is None
         or names is None
     ):
         return None
-    terms = memory_terms(text, date_of((occurred_at // 1_000_000 + offset) // DAY), precision)
+    terms, traits = terms_and_traits(text, date_of((at // 1_000_000 + seconds) // DAY), precision)
     mark = fingerprint.usual(
-        kind, precision, occurred_at, offset, encoded, position if _SOURCE in fields else None, names
+        kind, precision, at, seconds, encoded, position if source is not None else None, names
     )
     return Row(
-        owner.owner + id_, _FIXED + len(encoded) + len(terms) + len(names), request.memory_id, memory,
-        _COMMON, id_, occurred_at, offset // 60 if _OFFSET in fields else NO_OFFSET, precision, kind,
-        traits(text), mark, terms, text, conversation, speaker, position,
+        owner.owner + id_, _FIXED + len(encoded) + len(terms) + len(names), memory_id, memory,
+        _COMMON, id_, at, seconds // 60 if offset is not None else NO_OFFSET, precision, kind,
+        traits, mark, terms, text, conversation, speaker, position,
     )  # fmt: skip
 
 
 def _microseconds(instant: Timestamp | None) -> int | None:
     """An instant that is acceptable; else None."""
-    if instant is None or not validation.is_instant(instant):
+    if instant is None:
         return None
-    return instant.seconds * 1_000_000 + instant.nanos // 1000
+    seconds, nanos = instant.seconds, instant.nanos
+    return seconds * 1_000_000 + nanos // 1000 if validation.is_instant(seconds, nanos) else None
 
 
 def _seconds(offset: Duration | None) -> int | None:

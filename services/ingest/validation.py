@@ -91,9 +91,9 @@ def _check_instant(found: Found, field: str, instant: Timestamp) -> None:
         found.append(Violation(field, "is in whole microseconds"))
 
 
-def is_instant(instant: Timestamp) -> bool:
-    """Whether an instant is acceptable."""
-    return EARLIEST <= instant.seconds < LATEST and _is_whole(instant.nanos)
+def is_instant(seconds: int, nanos: int) -> bool:
+    """Whether an instant, since 1970, is acceptable."""
+    return EARLIEST <= seconds < LATEST and _is_whole(nanos)
 
 
 def _is_whole(nanos: int) -> bool:

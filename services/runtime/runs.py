@@ -19,12 +19,3 @@ def table(others: str, beyond: Callable[[str], str] = _separates) -> bytes:
 def of(text: str, kept: bytes) -> list[bytes]:
     """The runs of a text, in order. What the table does not keep separates them, and all beyond Latin-1."""
     return text.encode("latin-1", "replace").translate(kept).split()
-
-
-def are_all(text: str) -> bool:
-    """Whether nothing of a text is beyond Latin-1."""
-    try:
-        text.encode("latin-1")
-    except UnicodeEncodeError:
-        return False
-    return True

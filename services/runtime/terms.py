@@ -1,8 +1,7 @@
 """Words of a memory and of a question, reduced to numbers that can be compared.
 
-    memory_terms("I adopted a cat.", date(2023, 5, 7))  ->  bytes, 4 for each word that counts
-    question_terms("When did she adopt cats?")  ->  [Term("adopt", "adopt", ..), Term("cats", "cat", ..)]
-    traits("I adopted a cat last week.")        ->  Trait.TIME_EXPRESSION
+    terms_and_traits("I left last week.")     ->  4 bytes for each word that counts, Trait.TIME_EXPRESSION
+    question_terms("When did she get cats?")  ->  [Term("cats", "cat", ..)]
 
 A word is lower-cased, freed of accents and English endings (Snowball), and hashed to 32 bits; words that say
 nothing ("the", "did") are left out. Chinese characters and kana count one by one and in pairs of neighbours.
@@ -20,10 +19,10 @@ from datetime import date
 from enum import IntEnum, IntFlag
 from functools import lru_cache
 from threading import get_ident
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from services.runtime import runs
-from services.runtime.time_expressions import tells_time
+from services.runtime.time_expressions import Clues, tells_time
 
 if TYPE_CHECKING:
     from Stemmer import Stemmer
@@ -81,7 +80,7 @@ class Term(NamedTuple):
     hash: int
 
 
-def memory_terms(
+def terms_and_traits(
     text: str,
     occurred_on: date | None = None,
     precision: int = Precision.DAY,
@@ -89,16 +88,18 @@ def memory_terms(
     place: str = "",
     people: Sequence[str] = (),
     labels: Sequence[str] = (),
-) -> bytes:
-    """Return the terms of a memory: little-endian uint32 hashes in order, a repeated word repeated.
+) -> tuple[bytes, Trait]:
+    """Return the terms of a memory, and what ranking wants to know of its text beyond its words.
 
-    Besides the text they cover the local date in words, as far as `precision` knows it ("7 May 2023 Sunday"),
-    the place, the people and the labels. The speaker is not among them: ranking keeps it apart.
+    Terms are little-endian uint32 hashes in order, a repeated word repeated. Besides the text they cover the
+    local date in words, as far as `precision` knows it ("7 May 2023 Sunday"), the place, the people and the
+    labels. The speaker is not among them: ranking keeps it apart.
     """
-    found = _terms(text) + _date_terms(occurred_on, precision)
+    terms, has_time = _analysed(text)
+    terms += _date_terms(occurred_on, precision)
     if place or people or labels:
-        found += b"".join(map(_terms, (place, *people, *labels)))
-    return found
+        terms += b"".join([_analysed(other)[0] for other in (place, *people, *labels)])
+    return terms, _TRAITS[has_time, text.rstrip(_CLOSING).endswith(_QUESTION_MARKS)]
 
 
 def question_terms(text: str) -> list[Term]:
@@ -115,11 +116,6 @@ def date_in_words(day: date | None, precision: int) -> str:
     if precision == Precision.MONTH:
         return f"{MONTHS[day.month - 1]} {day.year}"
     return f"{day.day} {MONTHS[day.month - 1]} {day.year} {WEEKDAYS[day.weekday()]}"
-
-
-def traits(text: str) -> Trait:
-    """Return what ranking wants to know of a memory's text beyond its words."""
-    return _TRAITS[tells_time(text), text.rstrip(_CLOSING).endswith(_QUESTION_MARKS)]
 
 
 def words(text: str) -> list[str]:
@@ -147,16 +143,15 @@ def term_hash(stem: str) -> int:
     return zlib.crc32(stem.encode())
 
 
-def _terms(text: str) -> bytes:
-    """The terms of a text."""
-    if not text.isascii():
-        if (found := _western(text)) is not None:
-            return b"".join(map(_packed, found))
-        text = _plain(text)
-        if not text.isascii() and _BEYOND_ASCII.search(text):
-            return b"".join([_packed(word.encode()) for word in _WORD.findall(text.lower())])
+def _analysed(text: str) -> tuple[bytes, bool]:
+    """The terms of a text, and whether it tells a time."""
     # Words are found in runs of what they are made of: to cut those out takes a fifth of the time.
-    return b"".join(map(_packed, runs.of(text, _APART)))
+    found = runs.of(text, _APART) if text.isascii() else _western(text)
+    if found is None:
+        return _beyond(text), tells_time(text)
+    known = _Known.latest
+    terms = b"".join(map(known.__getitem__, found))
+    return terms, known.clues.tell_time(text, found)
 
 
 def _western(text: str) -> list[bytes] | None:
@@ -169,28 +164,44 @@ def _western(text: str) -> list[bytes] | None:
     return None if _MORE in bare else bare.split()
 
 
-class _Packed(dict[bytes, bytes]):
+def _beyond(text: str) -> bytes:
+    """The terms of a text of any script."""
+    text = _plain(text)
+    known = _Known.latest
+    if text.isascii() or not _BEYOND_ASCII.search(text):
+        return b"".join(map(known.__getitem__, runs.of(text, _APART)))
+    return b"".join([known[word.encode()] for word in _WORD.findall(text.lower())])
+
+
+class _Known(dict[bytes, bytes]):
     """The terms of runs of letters, digits and apostrophes in lower case, remembered up to a bound.
 
     `lru_cache` keeps its entries in the order of their use: with many of them each look-up takes three times
     as long.
     """
 
+    latest: ClassVar["_Known"]
+    """Where the next text looks. It looks in this one to its end: none ever forgets, a new one takes over."""
+
+    def __init__(self) -> None:
+        self.clues = Clues()
+
     def __missing__(self, run: bytes) -> bytes:
         if len(self) >= _REMEMBERED_RUNS:
-            self.clear()
+            _Known.latest = _Known()
+        self.clues.add(run)
         found = (stem for word in _WORD.findall(run.decode()) for stem in stems(word))
         terms = self[run] = b"".join(term_hash(stem).to_bytes(4, "little") for stem in found)
         return terms
 
 
+_Known.latest = _Known()
 _REMEMBERED_RUNS = 65_536
-_packed = _Packed().__getitem__
 
 
 @lru_cache(maxsize=4_096)
 def _date_terms(day: date | None, precision: int) -> bytes:
-    return _terms(date_in_words(day, precision))
+    return _analysed(date_in_words(day, precision))[0]
 
 
 @lru_cache(maxsize=64)

@@ -34,29 +34,75 @@ def _forms(*patterns: str) -> frozenset[bytes]:
 
 _TIMES = _forms(*_TIME_NAMES, *map(str, range(1900, 2100)))
 """Each of these words, whole, is such an expression."""
-_TIME_WORDS = _TIMES | _forms(*_SPANS.split("|"), "march", "may", "19", "20", *map(str, range(190, 210)))
-"""Every such expression has one of these, whole; of a year's digits the last may be of another script."""
 _AMBIGUOUS_MONTHS = _forms("march", "may")
+_WITH_OTHERS = _AMBIGUOUS_MONTHS | _forms(*_SPANS.split("|"))
+"""Each of these may be one, with other words around it."""
 _LEADING = _forms("last", "past", "next", "this", "previous", "coming", "following", "other", "for")
 """One of these is among the three words before a span."""
+_WESTERN = _TIMES | _WITH_OTHERS
+"""In a text in Latin-1, each has one of these, whole."""
+_TIME_WORDS = _WESTERN | _forms("19", "20", *map(str, range(190, 210)))
+"""In any script, each has one of these: of a year's digits the last may be of another one."""
 _APART = runs.table("_", lambda letter: letter if letter.isalnum() else " ")
 
 
 def tells_time(text: str) -> bool:
     """Whether a text says when something happens or happened."""
+    # Of most texts the words tell without a search.
     text = text.lower()
-    # Of most texts the words tell without a search: in Latin-1 they are what the expression calls a word.
-    found = runs.of(text, _APART)
-    if _TIME_WORDS.isdisjoint(found):
-        return False
-    if runs.are_all(text):
-        if not _TIMES.isdisjoint(found):
-            return True
-        if not any(_may_tell(found, at) for at, word in enumerate(found) if word in _TIME_WORDS):
+    return not _TIME_WORDS.isdisjoint(runs.of(text, _APART)) and _is_found(text)
+
+
+class Clues:
+    """Which runs of letters, digits and apostrophes that were seen have a part in telling a time.
+
+    Most texts tell by them, without being searched, that they tell none. A run counts as each word in it.
+    """
+
+    __slots__ = ("_alone", "_ambiguous", "_any", "_leading")
+
+    def __init__(self) -> None:
+        self._any: set[bytes] = set()
+        self._alone: set[bytes] = set()
+        self._ambiguous: set[bytes] = set()
+        self._leading: set[bytes] = set()
+
+    def add(self, run: bytes) -> None:
+        """Learns of a run."""
+        words = run.split(b"'")
+        if not _LEADING.isdisjoint(words):
+            self._leading.add(run)
+        if _WESTERN.isdisjoint(words):
+            return
+        self._any.add(run)
+        if not _TIMES.isdisjoint(words):
+            self._alone.add(run)
+        if not _AMBIGUOUS_MONTHS.isdisjoint(words):
+            self._ambiguous.add(run)
+
+    def tell_time(self, text: str, found: list[bytes]) -> bool:
+        """What `tells_time` says of a text that has nothing beyond Latin-1 but apostrophes.
+
+        `found` are its runs, without accents, in order. All of them have been added before.
+        """
+        if self._any.isdisjoint(found):
             return False
-    return _TIME_EXPRESSION.search(f" {text}") is not None
+        if "_" in text:  # It joins words, but no runs.
+            return _is_found(text.lower())
+        if self._alone.isdisjoint(found):
+            return self._may_tell(found) and _is_found(text.lower())
+        # What an accent was taken off may be another word.
+        return text.isascii() or not _TIMES.isdisjoint(runs.of(text, _APART)) or _is_found(text.lower())
+
+    def _may_tell(self, found: list[bytes]) -> bool:
+        """Whether any word that needs others to tell a time has one of them before it."""
+        for at, run in enumerate(found):
+            if run in self._any:
+                before = found[max(0, at - 3) : at]
+                if run in self._ambiguous or not self._leading.isdisjoint(before):
+                    return True
+        return False
 
 
-def _may_tell(words: list[bytes], at: int) -> bool:
-    """Whether a word that needs others to tell a time has any of them before it."""
-    return words[at] in _AMBIGUOUS_MONTHS or not _LEADING.isdisjoint(words[max(0, at - 3) : at])
+def _is_found(lower: str) -> bool:
+    return _TIME_EXPRESSION.search(f" {lower}") is not None

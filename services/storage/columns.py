@@ -40,7 +40,7 @@ class Row(NamedTuple):
     """16 bytes."""
     revision: int
     terms: bytes
-    """As `services.runtime.terms.memory_terms` made them."""
+    """As `services.runtime.terms.terms_and_traits` made them."""
     occurred_at: int
     """Microseconds since 1970-01-01 UTC."""
     occurred_until: int = 0

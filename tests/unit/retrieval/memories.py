@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from services.runtime.terms import memory_terms
+from services.runtime.terms import terms_and_traits
 from services.storage.columns import Columns, Row, Vectors, id_array
 from services.storage.segment import Segment
 
@@ -41,7 +41,7 @@ class Memory:
         return Row(
             id=id_of(self.number),
             revision=self.revision,
-            terms=memory_terms(self.text),
+            terms=terms_and_traits(self.text)[0],
             occurred_at=self.occurred_at,
             kind=self.kind,
             traits=self.traits,
@@ -78,7 +78,7 @@ def numbers(ids: Iterable[bytes]) -> list[int]:
 def slow_words(memories: Sequence[Memory], terms: Sequence[int]) -> dict[int, float]:
     """The score by words of each memory, by number: loops over the formula."""
     k1, b, window, full_context = 1.0, 0.5, (1.0, 0.5, 0.25), 20
-    counts = {m.number: Counter(np.frombuffer(memory_terms(m.text), "<u4").tolist()) for m in memories}
+    counts = {m.number: Counter(np.frombuffer(terms_and_traits(m.text)[0], "<u4").tolist()) for m in memories}
     own_length = {number: sum(count.values()) for number, count in counts.items()}
     order = sorted(memories, key=lambda m: (m.conversation, m.position, m.occurred_at, id_of(m.number)))
 

@@ -4,18 +4,18 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime import time_expressions
+from services.runtime import terms, time_expressions
 from services.runtime.terms import (
     Precision,
     Trait,
-    memory_terms,
     question_terms,
     stems,
     term_hash,
-    traits,
+    terms_and_traits,
     words,
 )
 
@@ -23,10 +23,18 @@ from services.runtime.terms import (
 FRAGMENTS = st.sampled_from(
     (*"aZ09 '_-.,\n\t!\"", *"’‘“”—…éÉçãÿßªµ½×´¨÷ıİKſ™²ﬁ猫かガ٢\u0301\u3099\u00a0",  # noqa: RUF001
      "20", "19", "2019", "may", "march", "last", "week", "weeks", "yesterday", "monday", "ago", "for", "the",
-     "other", "day", "in", "next", "few", "don't", "7th")
+     "other", "day", "in", "next", "few", "don't", "7th", "couple", "of", "last week", "for a", "mày", "july")
 )  # fmt: skip
 MIXED = st.lists(FRAGMENTS, max_size=14).map("".join)
 TEXTS = MIXED | st.lists(FRAGMENTS, max_size=14).map(" ".join) | st.text(max_size=60)
+
+
+def memory_terms(text: str, occurred_on: date | None = None, precision: int = Precision.DAY) -> bytes:
+    return terms_and_traits(text, occurred_on, precision)[0]
+
+
+def traits(text: str) -> Trait:
+    return terms_and_traits(text)[1]
 
 
 def hashes(blob: bytes) -> list[int]:
@@ -86,7 +94,7 @@ def test_the_date_is_told_as_far_as_it_is_known() -> None:
 
 
 def test_place_people_and_labels_are_words_too() -> None:
-    memory = memory_terms("Dinner", place="Lisbon", people=["Ana Sousa"], labels=["food"])
+    memory, _ = terms_and_traits("Dinner", place="Lisbon", people=["Ana Sousa"], labels=["food"])
     assert set(hashes(memory)) == {term.hash for term in question_terms("dinner Lisbon Ana Sousa food")}
 
 
@@ -105,14 +113,25 @@ def test_any_text_has_terms_of_four_bytes_each_and_finds_itself(text: str) -> No
 def test_terms_are_those_of_all_words_in_one_text(text: str, place: str, people: list[str]) -> None:
     whole = " ".join((text, "7 May 2023 Sunday", place, *people))
     expected = [term_hash(stem) for word in words(whole) for stem in stems(word)]
-    found = memory_terms(text, date(2023, 5, 7), Precision.DAY, place=place, people=people)
+    found, _ = terms_and_traits(text, date(2023, 5, 7), Precision.DAY, place=place, people=people)
     assert hashes(found) == expected
 
 
 @given(TEXTS)
 def test_a_time_is_told_where_the_expression_is_found(text: str) -> None:
     expression = re.compile(time_expressions._TIME_EXPRESSION.pattern.replace(r"\W", r"\b", 1))
-    assert bool(traits(text) & Trait.TIME_EXPRESSION) == bool(expression.search(text.lower()))
+    is_told = expression.search(text.lower()) is not None
+    assert bool(traits(text) & Trait.TIME_EXPRESSION) == is_told
+    assert time_expressions.tells_time(text) == is_told
+
+
+@given(st.lists(TEXTS, max_size=5))
+def test_what_is_no_longer_remembered_is_found_out_again(texts: list[str]) -> None:
+    expected = [terms_and_traits(text) for text in texts]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(terms._Known, "latest", terms._Known())
+        patch.setattr(terms, "_REMEMBERED_RUNS", 2)
+        assert [terms_and_traits(text) for text in texts] == expected
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
@@ -128,12 +147,14 @@ def test_words_hold_no_blanks_and_are_lower_case(text: str) -> None:
         assert word == word.lower()
 
 
-def test_threads_get_the_same_terms() -> None:
-    texts = [f"running{n} cats jumped happily over {n} fences" for n in range(300)]
-    expected = [memory_terms(text) for text in texts]
+def test_threads_get_the_same_terms_and_traits(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"running{n} cats jumped last week's {n} fences" for n in range(300)]
+    expected = [terms_and_traits(text) for text in texts]
     stems.cache_clear()
+    monkeypatch.setattr(terms._Known, "latest", terms._Known())
+    monkeypatch.setattr(terms, "_REMEMBERED_RUNS", 20)
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(memory_terms, texts)) == expected
+        assert list(pool.map(terms_and_traits, texts)) == expected
 
 
 def test_importing_terms_does_not_load_the_stemmer() -> None:
