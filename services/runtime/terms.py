@@ -125,13 +125,12 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-@lru_cache(maxsize=65_536)
 def stems(word: str) -> tuple[str, ...]:
     """Return what a word of `words` counts as: nothing, one stem, or several in scripts without spaces."""
     word = word[:MAX_WORD]
     if not word.isascii() and _UNSPACED.search(word):
         return tuple(_characters_and_pairs(word))
-    bare = _ENDING.sub("", word)
+    bare = _ENDING.sub("", word) if "'" in word else word
     if bare in STOP_WORDS or bare.endswith("n't"):
         return ()
     ordinal = _ORDINAL.fullmatch(bare)
@@ -206,10 +205,10 @@ def _date_terms(day: date | None, precision: int) -> bytes:
 
 @lru_cache(maxsize=64)
 def _stemmer(_thread: int) -> "Stemmer":
-    # One for each thread: a stemmer works in a buffer of its own.
+    # One for each thread: a stemmer works in a buffer of its own. To keep what it found takes it longer.
     from Stemmer import Stemmer
 
-    return Stemmer("english")
+    return Stemmer("english", 0)
 
 
 def _plain(text: str) -> str:

@@ -150,7 +150,6 @@ def test_words_hold_no_blanks_and_are_lower_case(text: str) -> None:
 def test_threads_get_the_same_terms_and_traits(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"running{n} cats jumped last week's {n} fences" for n in range(300)]
     expected = [terms_and_traits(text) for text in texts]
-    stems.cache_clear()
     monkeypatch.setattr(terms._Known, "latest", terms._Known())
     monkeypatch.setattr(terms, "_REMEMBERED_RUNS", 20)
     with ThreadPoolExecutor(4) as pool:
