@@ -106,11 +106,15 @@ class Batch:
         """The owners, each once, in the order in which they are locked."""
         return sorted({*self.columns[1]})
 
+    def creates_of_one_owner(self) -> bool:
+        """Whether it has nothing else."""
+        return not any(self.columns[0]) and len(self.owners()) == 1
+
     def arguments(self) -> list[Any]:
         """The arguments of the write function."""
         owners = self.owners()
         places = {owner: place for place, owner in enumerate(owners, start=1)}
-        ops, of, ids, *rest = self.columns
+        ops, of, *_ = self.columns
         return [
             [records.id_of(owner.owner) for owner in owners],
             [records.id_of(owner.tenant) for owner in owners],
@@ -118,9 +122,18 @@ class Batch:
             [place for place, op in enumerate(ops, start=1) if op != CREATE],
             ops,
             [places[owner] for owner in of],
-            ids,
-            *(column if column.count(None) < len(column) else None for column in rest),
+            *self._from_ids_on(),
         ]
+
+    def create_arguments(self) -> list[Any]:
+        """The arguments of the function that creates many memories of one owner."""
+        (owner,) = self.owners()
+        ids, _from_revision, *content = self._from_ids_on()
+        return [records.id_of(owner.owner), records.id_of(owner.tenant), owner.user, ids, *content]
+
+    def _from_ids_on(self) -> Iterator[list[Any] | None]:
+        nothing = [None] * len(self)
+        return (column if column != nothing else None for column in self.columns[2:])
 
 
 def _operation(owner: Owner, item: write_pb2.WriteOperation) -> Operation:

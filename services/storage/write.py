@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
@@ -25,6 +26,9 @@ WRITTEN = write_pb2.WRITE_STATUS_WRITTEN
 ALREADY_THERE = write_pb2.WRITE_STATUS_ALREADY_THERE
 REFUSED = write_pb2.WRITE_STATUS_REFUSED
 DELETED = write_pb2.WRITE_STATUS_DELETED
+
+HINTS_OF_MANY = 64
+"""Of those who write many, so many are hinted, an entry's worth: it wakes a worker, who finds the others."""
 
 
 class Hints(Protocol):
@@ -54,6 +58,7 @@ class Written:
     """When the first part was."""
     lineage: bytes = b""
     due: list[tuple[UUID, UUID]] = field(default_factory=list)
+    """What to hint, by owner and id."""
     without_memories: bool = False
     """Whether nobody asks for those that were there already."""
     brief: bool = False
@@ -67,18 +72,21 @@ class Written:
         self.committed = self.committed or committed
         for owner, revision in zip(part.owners(), owner_revisions, strict=True):
             self.revisions[owner.owner] = max(revision, self.revisions.get(owner.owner, 0))
+        self._add_due(part, statuses)
         self.all_written = self.brief and part.whole and statuses.count(WRITTEN) == len(part)
         if not self.all_written:
             later = {} if committed == self.committed else {"commit_time": records.instant(committed)}
             for place, status, revision in zip(part.places, statuses, revisions, strict=True):
                 result = {"status": status, "revision": revision or 0, **later}
                 self.results[place] = there.get(place, result)
-        owners = {owner: records.id_of(owner.owner) for owner in part.owners()}
-        self.due += [
-            (owners[owner], id_)
+
+    def _add_due(self, part: Batch, statuses: Sequence[int]) -> None:
+        due = (
+            (records.id_of(owner.owner), id_)
             for (op, owner, id_), status in zip(part.keys(), statuses, strict=True)
             if status == WRITTEN and op != DELETE
-        ]
+        )
+        self.due += islice(due, HINTS_OF_MANY if self.without_memories else None)
 
     def refused(self, part: Batch, detail: str) -> None:
         """Adds one operation that the database refused."""
@@ -144,10 +152,13 @@ class WriteService(write_pb2_grpc.StorageWriteServiceServicer):
         return written
 
     async def _write_part(self, part: Batch, written: Written, until: float) -> None:
-        arguments = part.arguments()
+        if written.without_memories and part.creates_of_one_owner():
+            statement, arguments = text("create_many"), part.create_arguments()
+        else:
+            statement, arguments = text("write_batch"), part.arguments()
         pool = self._bulk if written.without_memories else self._pool
         async with pool.acquired() as connection:
-            (row,) = await commit(connection, text("write_batch"), arguments, until - self._clock())
+            (row,) = await commit(connection, statement, arguments, until - self._clock())
             there: dict[int, records.Fields] = {}
             if not written.without_memories:
                 there = await self._already_there(connection, part, row["status"], until)

@@ -89,7 +89,8 @@ class Storage:
 
     async def write_brief(self, *creates: "Operation") -> write_pb2.WriteBatchResponse:
         """Commits creates column by column, and asks for no results where all are written."""
-        return await self.writes.WriteBatch(columns(*creates, brief=True), context(Context()))
+        request = columns(*creates, without_memories=True, brief=True)
+        return await self.writes.WriteBatch(request, context(Context()))
 
     async def written(self, *operations: "Operation") -> list[int]:
         """The same; the revisions, where everything was written."""

@@ -95,15 +95,22 @@ MEMORIES = st.builds(
 ).filter(lambda memory: not validation.violations(memory))
 
 
-async def persisted(storage: Storage, memories: list[memory_pb2.Memory]) -> list[memory_pb2.Memory]:
-    """What is read back after memories were written, without what only the service sets."""
+async def persisted(
+    storage: Storage, memories: list[memory_pb2.Memory], *, many: bool = False
+) -> list[memory_pb2.Memory]:
+    """What is read back after memories were written, without what only the service sets.
+
+    `many`: as those are written that come by the hundred.
+    """
     operations = []
     for one in memories:
         content = write_pb2.Content()
         fill(content, one)
         create = {"content": content, "fingerprint": fingerprint(content.memory)}
         operations.append(Operation("ana", new_id(), {"create": create}))
-    response = await storage.writes.WriteBatch(batch(*operations), context(Context()))
+    written = batch(*operations)
+    written.without_memories = many
+    response = await storage.writes.WriteBatch(written, context(Context()))
     assert [result.status for result in response.results] == [WRITTEN] * len(memories)
     enter("ana")
     wanted = [names.memory_name("ana", operation.id) for operation in operations]
@@ -128,13 +135,14 @@ PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 
 
 @settings(max_examples=50, phases=PHASES, suppress_health_check=list(HealthCheck))
-@given(memories=st.lists(MEMORIES, min_size=1, max_size=8))
+@given(memories=st.lists(MEMORIES, min_size=1, max_size=8), many=st.booleans())
 async def test_every_accepted_memory_is_read_back_as_it_was_given(
-    storage: Storage, memories: list[memory_pb2.Memory]
+    storage: Storage, memories: list[memory_pb2.Memory], many: bool
 ) -> None:
-    assert await persisted(storage, memories) == [kept(memory) for memory in memories]
+    assert await persisted(storage, memories, many=many) == [kept(memory) for memory in memories]
 
 
+@pytest.mark.parametrize("many", [False, True])
 @pytest.mark.parametrize(
     "fields",
     [
@@ -148,10 +156,12 @@ async def test_every_accepted_memory_is_read_back_as_it_was_given(
         {"place": {"name": "\\x00", "latitude": -0.1, "longitude": 180.0}},
     ],
 )  # fmt: skip
-async def test_memories_at_their_limits_are_kept(storage: Storage, fields: dict[str, Any]) -> None:
+async def test_memories_at_their_limits_are_kept(
+    storage: Storage, fields: dict[str, Any], many: bool
+) -> None:
     memory = memory_pb2.Memory(**{"text": "x", "occurred_at": {"seconds": 0}, **fields})
     assert validation.violations(memory) == []
-    assert await persisted(storage, [memory]) == [kept(memory)]
+    assert await persisted(storage, [memory], many=many) == [kept(memory)]
 
 
 async def test_the_owner_is_derived_from_tenant_and_user(storage: Storage) -> None:

@@ -241,30 +241,6 @@ async def test_only_what_was_written_is_hinted(storage: Storage) -> None:
     assert storage.hints.keys == [(owner_of("ana"), three.id), (owner_of("ben"), two.id)]
 
 
-async def test_creates_that_are_all_written_are_answered_in_brief(storage: Storage) -> None:
-    creates = create("ana"), create("ben"), create("ana")
-    answer = await storage.write_brief(*creates)
-    assert answer.all_written
-    assert not answer.results
-    assert len(answer.lineage) == 16
-    for user, one in (("ana", creates[0]), ("ben", creates[1]), ("ana", creates[2])):
-        found = await storage.get(user, one.id)
-        assert found.revision == answer.owner_revisions[("ana", "ben").index(user)]
-        assert found.create_time == answer.commit_time
-    assert storage.hints.keys == [(owner_of(one.user), one.id) for one in creates]
-
-
-async def test_creates_of_which_one_was_not_written_are_answered_in_full(storage: Storage) -> None:
-    one, other = create("ana"), create("ana", memory("\0"))
-    await storage.written(one)
-    there = await storage.write_brief(one, create("ana"))
-    refused = await storage.write_brief(create("ana"), other, create("ana"))
-    assert statuses(there) == [ALREADY_THERE, WRITTEN]
-    assert statuses(refused) == [WRITTEN, REFUSED, WRITTEN]
-    assert not there.all_written
-    assert not refused.all_written
-
-
 async def test_who_does_not_ask_for_brevity_gets_results(storage: Storage) -> None:
     answer = await storage.writes.WriteBatch(columns(create("ana"), create("ana")), context(Context()))
     assert statuses(answer) == [WRITTEN, WRITTEN]

@@ -159,6 +159,15 @@ def test_columns_are_what_operations_are() -> None:
     assert Batch.of(columns()).arguments() == Batch.of(alike).arguments()
 
 
+def test_the_creates_of_one_owner_have_the_arguments_of_any_batch_but_for_what_is_alike() -> None:
+    several, one = Batch.of(columns()), Batch.of(columns(owner_indices=()))
+    (owner,), (tenant,), (user,), _, _, _, ids, _from_revision, *content = one.arguments()
+    assert one.create_arguments() == [owner, tenant, user, ids, *content]
+    assert one.creates_of_one_owner()
+    assert not several.creates_of_one_owner()
+    assert not Batch.of(request((0, 1, create()), (0, 2, DELETE))).creates_of_one_owner()
+
+
 def test_columns_that_are_left_out_have_nothing() -> None:
     left_out = ("owner_indices", "occurred_offsets", "conversations", "speakers", "positions", "rare")
     batch = Batch.of(columns(**dict.fromkeys(left_out, ())))

@@ -7,7 +7,7 @@ import pytest
 
 from reverie.storage.v1 import write_pb2
 from services.storage.batch import Batch
-from services.storage.write import Written
+from services.storage.write import HINTS_OF_MANY, Written
 
 WRITTEN = write_pb2.WRITE_STATUS_WRITTEN
 OTHER_BODY = write_pb2.WRITE_STATUS_OTHER_BODY
@@ -15,18 +15,18 @@ OWNER = b"o" * 16
 ROWS = 4
 
 
-def request() -> write_pb2.WriteBatchRequest:
+def request(rows: int = ROWS) -> write_pb2.WriteBatchRequest:
     """Some creates of one owner."""
-    nothing = [0] * ROWS
+    nothing = [0] * rows
     creates = write_pb2.CreateColumns(
-        ids=b"".join(place.to_bytes(16) for place in range(ROWS)),
+        ids=b"".join(place.to_bytes(16) for place in range(rows)),
         occurred_at=nothing,
         occurred_precisions=nothing,
         kinds=nothing,
         traits=nothing,
-        fingerprints=bytes(32 * ROWS),
-        terms=[b""] * ROWS,
-        texts=["x"] * ROWS,
+        fingerprints=bytes(32 * rows),
+        terms=[b""] * rows,
+        texts=["x"] * rows,
     )
     owner = write_pb2.BatchOwner(owner=OWNER, tenant=b"t" * 16, user="ana")
     return write_pb2.WriteBatchRequest(owners=[owner], creates=creates, brief=True)
@@ -65,3 +65,12 @@ def test_what_was_written_in_parts_is_said_of_each_one() -> None:
     answer = written.response(request())
     assert not answer.all_written
     assert [result.revision for result in answer.results] == [7, 7, 8, 8]
+
+
+def test_of_many_the_first_are_hinted() -> None:
+    batch = Batch.of(request(2 * HINTS_OF_MANY))
+    every, some = Written(), Written(without_memories=True)
+    for written in (every, some):
+        written.took(batch, row([WRITTEN] * len(batch)), {})
+    assert len(every.due) == len(batch)
+    assert some.due == every.due[:HINTS_OF_MANY]
