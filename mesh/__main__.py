@@ -7,6 +7,7 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from mesh import messages
 from mesh.cache import Cache
 from mesh.config import MeshConfig
 from mesh.discovery import Discovery
@@ -28,6 +29,7 @@ _OPTIONS = (("grpc.http2.max_ping_strikes", 0), ("grpc.so_reuseport", 0))
 
 async def main(config: MeshConfig, table: Table = SERVICES) -> None:
     """Serve until SIGTERM or SIGINT. Proxies then go on with what they have."""
+    messages.remember()
     cache, health, stopping = Cache(), Health((_MESH,)), asyncio.Event()
     discovery = Discovery(config.topology, Builder(table, Room.on(config.cores)), cache)
     server = grpc.aio.server(options=_OPTIONS)

@@ -6,11 +6,11 @@ from typing import Any
 
 import grpc
 import structlog
-from envoy_data_plane.envoy.service.discovery.v3 import DeltaDiscoveryRequest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh import wire
 from mesh.cache import Cache, Session
+from mesh.request import DeltaRequest
 from mesh.subscription import Request, Sync
 from reverie.mesh.v1 import mesh_pb2, mesh_pb2_grpc
 from services.runtime.clock import MonotonicClock, monotonic
@@ -37,12 +37,12 @@ class DeltaAds:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What a server is to be given. Responses are bytes already."""
-        deltas: grpc.RpcMethodHandler[DeltaDiscoveryRequest, bytes] = grpc.stream_stream_rpc_method_handler(
-            self._deltas, request_deserializer=DeltaDiscoveryRequest.parse, response_serializer=None
+        deltas: grpc.RpcMethodHandler[DeltaRequest, bytes] = grpc.stream_stream_rpc_method_handler(
+            self._deltas, request_deserializer=DeltaRequest.parse, response_serializer=None
         )
         return grpc.method_handlers_generic_handler(ADS, {"DeltaAggregatedResources": deltas})
 
-    async def _deltas(self, requests: AsyncIterator[DeltaDiscoveryRequest], context: Context) -> None:
+    async def _deltas(self, requests: AsyncIterator[DeltaRequest], context: Context) -> None:
         first = await anext(requests, None)
         if first is None:
             return
@@ -69,14 +69,14 @@ class DeltaAds:
             await session.woken(None if wake_at is None else max(wake_at - self._clock(), 0.0))
         listening.result()
 
-    async def _listen(self, session: Session, requests: AsyncIterator[DeltaDiscoveryRequest]) -> None:
+    async def _listen(self, session: Session, requests: AsyncIterator[DeltaRequest]) -> None:
         try:
             async for request in requests:
                 self._take(session, request)
         finally:
             session.wake()
 
-    def _take(self, session: Session, request: DeltaDiscoveryRequest) -> None:
+    def _take(self, session: Session, request: DeltaRequest) -> None:
         """Take a request in. Types that are not served stay unanswered."""
         kind = request.type_url
         if kind not in wire.TYPES:
@@ -87,7 +87,7 @@ class DeltaAds:
         self._cache.hear(session, kind, _request(request))
 
 
-def _request(request: DeltaDiscoveryRequest) -> Request:
+def _request(request: DeltaRequest) -> Request:
     error = request.error_detail
     return Request(
         subscribe=tuple(request.resource_names_subscribe),
