@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from mesh import following
+from mesh.beat import Beat
 from mesh.cache import Cache
 from mesh.presence import Presence, Proxy, believed
 from mesh.resources.endpoint import Condition
@@ -39,6 +40,7 @@ class Discovery:
         self._jwks = ""
         self._presences: dict[str, Presence] = {}
         self._followers: dict[Instance, list[asyncio.Task[None]]] = {}
+        self._beat = Beat(following.PING_INTERVAL)
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -74,8 +76,8 @@ class Discovery:
             self._presences[instance.id] = presence
             noting = (self._noting(instance, presence.app_is), self._noting(instance, presence.proxy_is))
             self._followers[instance] = [
-                tasks.create_task(following.service(instance, noting[0])),
-                tasks.create_task(following.proxy(instance, noting[1])),
+                tasks.create_task(following.service(instance, noting[0], self._beat)),
+                tasks.create_task(following.proxy(instance, noting[1], self._beat)),
             ]
 
     def _noting(self, instance: Instance, tell: Callable[[Condition], None]) -> Callable[[Condition], None]:

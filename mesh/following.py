@@ -12,11 +12,12 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh import lines
+from mesh.beat import Beat
 from mesh.resources.endpoint import Condition
 from mesh.topology import Instance
 
 PING_INTERVAL = 0.3
-"""Seconds between two pings to one that does not say anything: it may have frozen."""
+"""Seconds between two pings, to one that does not say anything: it may have frozen. So fast is the beat."""
 PING_TIMEOUT = 0.5
 PROBE_INTERVAL = 2.0
 """Seconds between two questions that a service's own code has to answer: fifty times as dear as pings."""
@@ -35,18 +36,20 @@ _EVERYTHING = health_pb2.HealthCheckRequest(service="")
 Heard = Callable[[Condition], None]
 
 
-async def service(instance: Instance, heard: Heard) -> None:
+async def service(instance: Instance, heard: Heard, beat: Beat) -> None:
     """Tell what the service is; each time that it is asked, not only when that changes."""
     async with grpc.aio.insecure_channel(f"unix:{instance.app_socket}", options=_CHANNEL_OPTIONS) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         while True:
-            heard(await _until_lost(instance, health, heard))
+            heard(await _until_lost(instance, health, heard, beat))
             await asyncio.sleep(_RETRY_INTERVAL)
 
 
-async def _until_lost(instance: Instance, health: health_pb2_grpc.HealthStub, heard: Heard) -> Condition:
+async def _until_lost(
+    instance: Instance, health: health_pb2_grpc.HealthStub, heard: Heard, beat: Beat
+) -> Condition:
     """Listen to a service until it is gone or says nothing more; which of the two."""
-    ways = (_watch(health, heard), _probe(health), _ping(instance))
+    ways = (_watch(health, heard), _probe(health), _ping(instance, beat))
     tasks = {asyncio.ensure_future(way) for way in ways}
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -75,31 +78,31 @@ async def _probe(health: health_pb2_grpc.HealthStub) -> Condition:
             return Condition.SILENT if late else Condition.LOST
 
 
-async def _ping(instance: Instance) -> Condition:
+async def _ping(instance: Instance, beat: Beat) -> Condition:
     try:
         line = await lines.http2(instance.app_socket)
     except OSError:
         return Condition.LOST
-    return await _while_it_answers(line)
+    return await _while_it_answers(line, beat)
 
 
-async def _while_it_answers(line: lines.Line) -> Condition:
+async def _while_it_answers(line: lines.Line, beat: Beat) -> Condition:
     try:
         while await line.answers(PING_TIMEOUT):
-            await line.rest(PING_INTERVAL)
+            await line.rest(beat)
     finally:
         line.close()
     return Condition.LOST if line.is_cut else Condition.SILENT
 
 
-async def proxy(instance: Instance, heard: Heard) -> None:
+async def proxy(instance: Instance, heard: Heard, beat: Beat) -> None:
     """Tell what the instance's proxy is: SERVING when it takes calls, LOST or SILENT."""
     while True:
-        heard(await _until_proxy_lost(instance, heard))
+        heard(await _until_proxy_lost(instance, heard, beat))
         await asyncio.sleep(_RETRY_INTERVAL)
 
 
-async def _until_proxy_lost(instance: Instance, heard: Heard) -> Condition:
+async def _until_proxy_lost(instance: Instance, heard: Heard, beat: Beat) -> Condition:
     try:
         line = await lines.admin(instance.admin_socket)
     except OSError:
@@ -110,7 +113,7 @@ async def _until_proxy_lost(instance: Instance, heard: Heard) -> Condition:
         if not (line.is_ready and await _takes_connections(instance)):
             return Condition.LOST
         heard(Condition.SERVING)
-        return await _while_it_answers(line)
+        return await _while_it_answers(line, beat)
     finally:
         line.close()
 

@@ -2,7 +2,7 @@
 
     line = await http2(app_socket)
     while await line.answers(within=0.5):
-        ...
+        await line.rest(beat)
     line.is_cut       # True: it is gone; False: it is there and says nothing
 
 Asking costs little: a ping is answered by the gRPC library itself, also while its process works hard, and a
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
 
+from mesh.beat import Beat
 from services.runtime.clock import MonotonicClock, monotonic
 
 _LATE = 0.1
@@ -34,16 +35,13 @@ class Line(asyncio.Protocol, ABC):
     """One connection. One question at a time."""
 
     def __init__(self, clock: MonotonicClock = monotonic) -> None:
-        self._clock = clock
-        self._answered = asyncio.Event()
-        self._heard = bytearray()
-        self._cut = asyncio.get_running_loop().create_future()
-        self._transport: asyncio.WriteTransport | None = None
-
-    @property
-    def is_cut(self) -> bool:
+        self.is_cut = False
         """Whether the other side has closed it, or died."""
-        return self._cut.done()
+        self._clock = clock
+        self._asks = False
+        self._heard = bytearray()
+        self._woken: asyncio.Future[None] | None = None
+        self._transport: asyncio.WriteTransport | None = None
 
     async def answers(self, within: float) -> bool:
         """Ask; whether an answer comes in so many seconds. They do not count while we ourselves sleep.
@@ -51,30 +49,42 @@ class Line(asyncio.Protocol, ABC):
         A process that was stopped, or had no turn for long, finds all its time-outs past at once when it goes
         on, with the answers still unread: it would take everybody else for dead.
         """
-        self._answered.clear()
+        self._asks = True
         self._ask()
-        while not self.is_cut:
+        while self._asks and not self.is_cut:
             due = self._clock() + within
-            if await self._hears(within):
-                return True
+            alarm = asyncio.get_running_loop().call_later(within, self._wake)
+            await self._until_woken()
+            alarm.cancel()
             if self._clock() - due < _LATE:
-                return False
-        return False
+                break
+        return not self._asks
 
-    async def rest(self, seconds: float) -> None:
-        """Return after so many seconds, or as soon as it is cut."""
-        await asyncio.wait({self._cut}, timeout=seconds)
+    async def rest(self, beat: Beat) -> None:
+        """Return at the next beat, or as soon as it is cut."""
+        if not self.is_cut:
+            beat.call(self._wake)
+            await self._until_woken()
 
     def close(self) -> None:
         """Hang up."""
         if self._transport is not None:
             self._transport.close()
 
-    async def _hears(self, within: float) -> bool:
-        answered = asyncio.ensure_future(self._answered.wait())
-        await asyncio.wait({answered, self._cut}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
-        answered.cancel()
-        return self._answered.is_set()
+    async def _until_woken(self) -> None:
+        # A bare future: tasks and events, made anew for every ping, cost several times as much.
+        self._woken = asyncio.get_running_loop().create_future()
+        await self._woken
+
+    def _wake(self) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    def _hear(self) -> None:
+        """Take an answer. One that nobody asked for wakes nobody."""
+        if self._asks:
+            self._asks = False
+            self._wake()
 
     @abstractmethod
     def _ask(self) -> None: ...
@@ -90,8 +100,8 @@ class Line(asyncio.Protocol, ABC):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """By asyncio."""
-        if not self._cut.done():
-            self._cut.set_result(None)
+        self.is_cut = True
+        self._wake()
 
 
 _Kind = TypeVar("_Kind", bound=Line)
@@ -118,7 +128,7 @@ class Http2Line(Line):
 
     def _take(self, kind: int, flags: int, body: bytes) -> None:
         if kind == _PING and flags & _ACK:
-            self._answered.set()
+            self._hear()
         elif kind in {_PING, _SETTINGS} and not flags & _ACK:
             self._write(_frame(kind, _ACK, body if kind == _PING else b""))
 
@@ -140,7 +150,7 @@ class AdminLine(Line):
         if self._heard.endswith(_LAST_CHUNK):
             self.is_ready = self._heard.startswith(b"HTTP/1.1 200 ")
             self._heard.clear()
-            self._answered.set()
+            self._hear()
 
     def _ask(self) -> None:
         self._write(_READY)

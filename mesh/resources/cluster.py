@@ -77,7 +77,9 @@ def app(socket: Path, breaker: Breaker) -> Cluster:
     """
     cluster = _at(APP, socket)
     cluster.typed_extension_protocol_options = _http2(breaker)
-    cluster.circuit_breakers = _breakers(replace(breaker, max_requests=_NO_LIMIT, max_pending=_NO_LIMIT))
+    # No budget for repeats, there are none: its window is a timer that goes off ten times a second.
+    unlimited = replace(breaker, max_requests=_NO_LIMIT, max_pending=_NO_LIMIT)
+    cluster.circuit_breakers = CircuitBreakers(thresholds=[_thresholds(unlimited)])
     return cluster
 
 
@@ -147,18 +149,21 @@ def _balancing() -> ClusterCommonLbConfig:
 
 
 def _breakers(breaker: Breaker) -> CircuitBreakers:
-    budget = CircuitBreakersThresholdsRetryBudget(
+    thresholds = _thresholds(breaker)
+    thresholds.retry_budget = CircuitBreakersThresholdsRetryBudget(
         budget_percent=Percent(value=breaker.retry_budget_percent),
         budget_interval=_BUDGET_INTERVAL,
         min_retry_concurrency=_FEWEST_RETRIES,
     )
-    thresholds = CircuitBreakersThresholds(
+    return CircuitBreakers(thresholds=[thresholds])
+
+
+def _thresholds(breaker: Breaker) -> CircuitBreakersThresholds:
+    return CircuitBreakersThresholds(
         max_connections=breaker.max_connections,
         max_pending_requests=breaker.max_pending,
         max_requests=breaker.max_requests,
-        retry_budget=budget,
     )
-    return CircuitBreakers(thresholds=[thresholds])
 
 
 def _ejection(ejection: Ejection) -> OutlierDetection:

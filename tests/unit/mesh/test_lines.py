@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from mesh.beat import Beat
 from mesh.lines import AdminLine, Http2Line, Line
 
 PING, ACK, SETTINGS = 6, 1, 4
@@ -82,8 +83,21 @@ async def test_the_end_of_a_line_is_no_answer_and_ends_the_waiting() -> None:
     line.connection_lost(None)
     assert not await asking
     assert line.is_cut
-    await line.rest(FOREVER)
+    await line.rest(Beat(FOREVER))
     assert not await line.answers(FOREVER)
+
+
+async def test_an_answer_that_nobody_asked_for_does_not_end_a_rest() -> None:
+    line = Http2Line()
+    connected(line)
+    beat = Beat(FOREVER)
+    resting = asyncio.ensure_future(line.rest(beat))
+    await asyncio.sleep(0)
+    line.data_received(frame(PING, ACK, bytes(8)))
+    await asyncio.sleep(0)
+    assert not resting.done()
+    beat._strike()
+    await resting
 
 
 async def test_a_silence_counts_only_while_we_are_awake_ourselves() -> None:

@@ -275,6 +275,13 @@ def test_breakers_and_ejection_are_the_catalogs(snapshots: dict[str, Snapshot]) 
     assert cluster.outlier_detection.max_ejection_percent == ejection.max_percent
 
 
+def test_what_is_never_repeated_has_no_budget_for_repeats(snapshots: dict[str, Snapshot]) -> None:
+    (host,) = unpack(snapshots["query-a-0"], ROUTE, "inbound").virtual_hosts
+    assert not any(route.route.retry_policy for route in host.routes if route.route)
+    (threshold,) = unpack(snapshots["query-a-0"], CLUSTER, "app").circuit_breakers.thresholds
+    assert threshold.retry_budget is None
+
+
 def endpoints(snapshot: Snapshot, service: str) -> dict[str, list[tuple[int, bool]]]:
     assignment = unpack(snapshot, ENDPOINT, service)
     assert isinstance(assignment, ClusterLoadAssignment)
