@@ -17,15 +17,16 @@ from reverie_client.memory import Memory
 class Created(NamedTuple):
     """The receipt for a memory of many: it is committed, or was there already."""
 
-    name: str
-    """`users/{user}/memories/{memory}`."""
+    parent: str
+    """`users/{user}`."""
+    id: UUID
     revision: int
     etag: str
 
     @property
-    def id(self) -> UUID:
-        """Its id."""
-        return UUID(self.name.rpartition("/")[2])
+    def name(self) -> str:
+        """`users/{user}/memories/{memory}`."""
+        return f"{self.parent}/memories/{self.id}"
 
 
 class Outcome(NamedTuple):
@@ -37,12 +38,18 @@ class Outcome(NamedTuple):
     error: ReverieError | None = None
 
 
-def outcome_of(new: NewMemory, result: ingest_pb2.CreateResult) -> Outcome:
-    """What a result says of a memory."""
+def created(parent: str, new: NewMemory, revision: int, etag: str) -> Outcome:
+    """That a memory, which has its id, is there in a state."""
+    if new.id is None:
+        raise ValueError("a memory is sent with an id")
+    return Outcome(new, Created(parent, new.id, revision, etag))
+
+
+def outcome_of(parent: str, new: NewMemory, result: ingest_pb2.CreateResult) -> Outcome:
+    """What a result says of a memory, which has its id."""
     if result.HasField("error"):
         return Outcome(new, error=errors.from_item(result.error))
-    receipt = result.memory
-    return Outcome(new, Created(receipt.name, receipt.revision, receipt.etag))
+    return created(parent, new, result.memory.revision, result.memory.etag)
 
 
 @dataclass(frozen=True, slots=True)

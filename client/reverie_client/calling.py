@@ -93,10 +93,10 @@ class Rounds:
         return seconds is not None
 
 
-class Exchanging(NamedTuple, Generic[Request, Answer]):
+class Exchanging(NamedTuple, Generic[Answer]):
     """A stream, and with what it was begun."""
 
-    exchange: Exchange[Request, Answer]
+    exchange: Exchange[Answer]
     edge: int
     header: tuple[str, str] | None
 
@@ -184,14 +184,14 @@ class Caller:
             except ReverieError as error:
                 await self._recover(call, error)
 
-    async def exchange(self, method: Method[Request, Answer]) -> "Exchanging[Request, Answer]":
+    async def exchange(self, method: Method[Request, Answer]) -> "Exchanging[Answer]":
         """A stream at the edge that is to be called next. Say by `exchanged` how it ended."""
         header = self._credentials.current() or await self._credentials.renewed()
         index = self._choose_edge()
         metadata = () if header is None else (header,)
         return Exchanging(self._links.link(index).exchange(method, metadata), index, header)
 
-    def exchanged(self, stream: "Exchanging[Any, Any]", error: ReverieError | None) -> bool:
+    def exchanged(self, stream: "Exchanging[Any]", error: ReverieError | None) -> bool:
         """Notes what a stream's end says of its edge; whether its JWT was at fault and may be another."""
         if error is None:
             self._edges.worked(stream.edge)

@@ -7,19 +7,19 @@ import grpc
 
 from reverie_client import errors
 from reverie_client.errors import ReverieError, Unreachable
-from reverie_client.methods import Answer, Request
+from reverie_client.methods import Answer
 
 _BROKEN = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED)
 """What gRPC calls a stream that broke off on the way. A service that says these gives a reason."""
 
 
-class Exchange(Generic[Request, Answer]):
-    """One stream. Its requests and its answers are independent of each other."""
+class Exchange(Generic[Answer]):
+    """One stream. Its requests, which are encoded, and its answers are independent of each other."""
 
     def __init__(self, call: Any) -> None:
         self._call = call
 
-    async def send(self, request: Request) -> None:
+    async def send(self, request: bytes) -> None:
         """Sends a request, when there is room on the way. On a stream that has ended: nothing."""
         try:
             await self._call.write(request)

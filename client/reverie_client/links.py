@@ -59,13 +59,9 @@ class Link:
 
     def exchange(
         self, method: Method[Request, Answer], metadata: Sequence[tuple[str, str]]
-    ) -> Exchange[Request, Answer]:
+    ) -> Exchange[Answer]:
         """Begins a stream of requests and of answers. It has no deadline."""
-        begin = self._channel.stream_stream(
-            method.path,
-            request_serializer=method.request.SerializeToString,
-            response_deserializer=method.answer.FromString,
-        )
+        begin: Any = self._channel.stream_stream(method.path, response_deserializer=method.answer.FromString)
         return Exchange(begin(metadata=metadata))
 
     def _prepare(self, method: Method[Request, Answer]) -> Any:

@@ -11,7 +11,7 @@ from grpc import StatusCode
 
 from reverie.ingest.v1 import ingest_pb2
 from reverie_client import errors
-from reverie_client.answers import Created, Outcome, outcome_of
+from reverie_client.answers import Outcome, created, outcome_of
 from reverie_client.content import NewMemory
 from reverie_client.errors import InternalError, ReverieError
 from reverie_client.retry import PASSING
@@ -26,12 +26,11 @@ _LARGEST = 1024 * 1024 - 1024
 class _Item:
     """A memory on its way."""
 
-    __slots__ = ("message", "new", "outcome", "size")
+    __slots__ = ("frame", "new", "outcome")
 
-    def __init__(self, new: NewMemory, message: ingest_pb2.StreamItem) -> None:
+    def __init__(self, new: NewMemory, frame: bytes) -> None:
         self.new = new
-        self.message = message
-        self.size = message.ByteSize()
+        self.frame = frame
         self.outcome: Outcome | None = None
 
 
@@ -66,16 +65,20 @@ class Sending:
         """Whether no more memories come, and all are acknowledged."""
         return self._exhausted and not self._unanswered
 
-    def add(self, new: NewMemory, message: ingest_pb2.StreamItem) -> bool:
-        """Takes a memory, with the item that stands for it; it gives it its sequence.
+    @property
+    def next_sequence(self) -> int:
+        """The number of the memory that is taken next."""
+        return self._first + len(self._items)
+
+    def add(self, new: NewMemory, frame: bytes) -> bool:
+        """Takes a memory, with a frame of nothing but its item, encoded, of the next sequence.
 
         False if it is too large to be sent: then that is its outcome.
         """
-        message.sequence = self._first + len(self._items)
-        item = _Item(new, message)
+        item = _Item(new, frame)
         self._items.append(item)
-        if item.size > _LARGEST:
-            item.outcome = Outcome(new, error=_too_large(item.size))
+        if len(frame) > _LARGEST:
+            item.outcome = Outcome(new, error=_too_large(len(frame)))
             return False
         self._unsent.append(item)
         self._unanswered += 1
@@ -95,20 +98,21 @@ class Sending:
         self._window = max(1, window)
         self._unsent = deque(item for item in self._items if item.outcome is None)
 
-    def frame(self) -> list[ingest_pb2.StreamItem]:
+    def frame(self) -> bytes:
         """What is to be sent next; empty if there is nothing, or the window has no room for it.
 
         Before a stream says how large its window is, and where a later one's is smaller, more may be taken.
         """
-        messages: list[ingest_pb2.StreamItem] = []
+        frames: list[bytes] = []
         size = 0
         most = min(self._frame, self._window - (self._unanswered - len(self._unsent)))
-        while self._unsent and len(messages) < most:
-            size += self._unsent[0].size
-            if messages and size > FRAME_BYTES:
+        while self._unsent and len(frames) < most:
+            size += len(self._unsent[0].frame)
+            if frames and size > FRAME_BYTES:
                 break
-            messages.append(self._unsent.popleft().message)
-        return messages
+            frames.append(self._unsent.popleft().frame)
+        # Messages that are encoded one after the other are one message with the fields of all.
+        return b"".join(frames)
 
     def acknowledge(self, results: Iterable[ingest_pb2.StreamResult]) -> ReverieError | None:
         """Takes what became of memories; an error if one has to be sent again on another stream.
@@ -118,7 +122,7 @@ class Sending:
         again: ReverieError | None = None
         for result in results:
             item = self._waiting(result.sequence)
-            outcome = outcome_of(item.new, result.result)
+            outcome = outcome_of(self._parent, item.new, result.result)
             if isinstance(outcome.error, PASSING):
                 again = outcome.error
             else:
@@ -132,8 +136,7 @@ class Sending:
             revision, etag = run.revision, run.etag
             for sequence in range(run.first_sequence, run.first_sequence + run.count):
                 item = self._waiting(sequence)
-                name = f"{self._parent}/memories/{item.message.request.memory_id}"
-                item.outcome = Outcome(item.new, Created(name, revision, etag))
+                item.outcome = created(self._parent, item.new, revision, etag)
                 self._unanswered -= 1
 
     def outcomes(self) -> Iterator[Outcome]:

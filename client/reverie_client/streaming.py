@@ -20,8 +20,8 @@ SILENCE_SECONDS = 10.0
 
 Request = ingest_pb2.StreamMemoriesRequest
 Response = ingest_pb2.StreamMemoriesResponse
-Settle = Callable[[NewMemory], tuple[NewMemory, ingest_pb2.StreamItem]]
-"""Gives a memory its id and time, and the item that stands for it."""
+Settle = Callable[[NewMemory, int], tuple[NewMemory, bytes]]
+"""Gives a memory its id and time, and a frame of nothing but its item, of that sequence."""
 
 
 class MemoryStream:
@@ -75,7 +75,7 @@ class MemoryStream:
                 await self._room.wait()
             if not self._sending.is_waiting:
                 self._repeats.progress()
-            if self._sending.add(*self._settle(each)):
+            if self._sending.add(*self._settle(each, self._sending.next_sequence)):
                 self._more.set()
             else:
                 self._news.set()
@@ -101,7 +101,7 @@ class MemoryStream:
             finally:
                 stream.exchange.cancel()
 
-    async def _recover(self, stream: Exchanging[Request, Response], error: ReverieError) -> None:
+    async def _recover(self, stream: Exchanging[Response], error: ReverieError) -> None:
         """Returns when another stream is to be begun, else raises the error."""
         may_renew = self._caller.exchanged(stream, error)
         if may_renew and self._repeats.first_refusal():
@@ -111,7 +111,7 @@ class MemoryStream:
         if not await self._repeats.pause(error):
             raise error
 
-    async def _converse(self, stream: Exchanging[Request, Response]) -> None:
+    async def _converse(self, stream: Exchanging[Response]) -> None:
         """Sends and hears until all is acknowledged. Raises what ends the stream before."""
         try:
             async with asyncio.timeout(min(OPENING_SECONDS, self._repeats.left)):
@@ -126,7 +126,7 @@ class MemoryStream:
         if not self._sending.is_done:
             raise Unreachable("the stream ended before everything was acknowledged")
 
-    async def _hear_all(self, stream: Exchanging[Request, Response]) -> None:
+    async def _hear_all(self, stream: Exchanging[Response]) -> None:
         sender: asyncio.Task[None] | None = None
         try:
             async with asyncio.timeout(None) as silence:
@@ -142,15 +142,14 @@ class MemoryStream:
                 sender.cancel()
                 await asyncio.wait((sender,))
 
-    async def _send(self, stream: Exchanging[Request, Response], silence: asyncio.Timeout) -> None:
-        request = Request(parent=self._parent, takes_runs=True)
+    async def _send(self, stream: Exchanging[Response], silence: asyncio.Timeout) -> None:
+        head = Request(parent=self._parent, takes_runs=True).SerializeToString()
         while True:
             self._more.clear()
-            while items := self._sending.frame():
+            while frame := self._sending.frame():
                 self._watch(silence)
-                request.items.extend(items)
-                await stream.exchange.send(request)
-                request = Request()
+                await stream.exchange.send(head + frame)
+                head = b""
             if self._sending.is_all_sent:
                 await stream.exchange.finish()
                 return

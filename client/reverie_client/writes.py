@@ -115,7 +115,7 @@ class Writes(Session):
         """
         if frame < 1:
             raise ValueError(f"a frame holds 1 memory or more, not {frame}")
-        return MemoryStream(self._caller, self.user_id, self._with_item, frame, patience).outcomes(new)
+        return MemoryStream(self._caller, self.user_id, self._with_frame, frame, patience).outcomes(new)
 
     async def update(
         self,
@@ -158,10 +158,11 @@ class Writes(Session):
         _fill(request, self._settled(new))
         return request
 
-    def _with_item(self, new: NewMemory) -> tuple[NewMemory, ingest_pb2.StreamItem]:
-        settled, item = self._settled(new), ingest_pb2.StreamItem()
+    def _with_frame(self, new: NewMemory, sequence: int) -> tuple[NewMemory, bytes]:
+        settled, frame = self._settled(new), ingest_pb2.StreamMemoriesRequest()
+        item = frame.items.add(sequence=sequence)
         _fill(item.request, settled)
-        return settled, item
+        return settled, frame.SerializeToString()
 
     def _batches(self, new: Iterable[NewMemory], batch: int) -> Iterator[tuple[list[NewMemory], _Batch]]:
         """Batches with what they were made of, reading no further than the next one."""
@@ -193,7 +194,9 @@ class Writes(Session):
 
     async def _round(self, new: Sequence[NewMemory], request: _Batch, within: timedelta) -> list[Outcome]:
         answer = await self._call(methods.BATCH_CREATE, request, within)
-        return [outcome_of(each, result) for each, result in zip(new, answer.results, strict=True)]
+        return [
+            outcome_of(self.parent, each, result) for each, result in zip(new, answer.results, strict=True)
+        ]
 
 
 def _fill(request: _Request, new: NewMemory) -> None:

@@ -45,9 +45,10 @@ class NamesOfUser:
         for number, each in enumerate(new):
             if number == self.names.fails_at:
                 raise errors.Unreachable("connection refused")
-            name = f"users/{self.user_id}/memories/{each.id}"
-            revision = known.setdefault(name, len(known) + 1)
-            yield Outcome(each, created=Created(name, revision, str(revision)))
+            assert each.id is not None
+            parent = f"users/{self.user_id}"
+            revision = known.setdefault(f"{parent}/memories/{each.id}", len(known) + 1)
+            yield Outcome(each, Created(parent, each.id, revision, str(revision)))
 
 
 def lines(count: int, broken: Iterable[int] = ()) -> bytes:

@@ -9,7 +9,7 @@ from reverie_client import Created, NewMemory, Outcome, Violation, errors
 
 
 def created(revision: int) -> Outcome:
-    receipt = Created(f"users/ines/memories/{uuid4()}", revision, str(revision))
+    receipt = Created("users/ines", uuid4(), revision, str(revision))
     return Outcome(NewMemory("x"), created=receipt)
 
 

@@ -13,7 +13,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from reverie.ingest.v1.ingest_pb2 import CreatedMemory, CreatedRun, CreateResult, StreamItem, StreamResult
+from reverie.ingest.v1.ingest_pb2 import (
+    CreatedMemory,
+    CreatedRun,
+    CreateResult,
+    StreamItem,
+    StreamMemoriesRequest,
+    StreamResult,
+)
 from reverie.memory.v1.memory_pb2 import ItemError
 from reverie_client import NewMemory
 from reverie_client.answers import Created
@@ -23,7 +30,9 @@ from reverie_client.stream import FRAME_BYTES, Sending
 
 def put(sending: Sending, number: int, size: int = 0) -> None:
     new = NewMemory("x" * size, id=UUID(int=number))
-    sending.add(new, StreamItem(request={"memory_id": str(new.id), "memory": {"text": new.text}}))
+    request = {"memory_id": str(new.id), "memory": {"text": new.text}}
+    item = StreamItem(sequence=sending.next_sequence, request=request)
+    sending.add(new, StreamMemoriesRequest(items=[item]).SerializeToString())
 
 
 def done(sequence: int) -> StreamResult:
@@ -38,8 +47,12 @@ def refused(sequence: int, code: int, reason: str) -> StreamResult:
     return StreamResult(sequence=sequence, result=CreateResult(error=ItemError(code=code, reason=reason)))
 
 
+def sent(sending: Sending) -> list[StreamItem]:
+    return [*StreamMemoriesRequest.FromString(sending.frame()).items]
+
+
 def sequences(sending: Sending) -> list[int]:
-    return [item.sequence for item in sending.frame()]
+    return [item.sequence for item in sent(sending)]
 
 
 def handed_back(sending: Sending) -> list[int]:
@@ -77,9 +90,10 @@ def test_a_run_is_a_receipt_for_each_of_its_memories() -> None:
     sending.acknowledge_runs([run(1, 3), run(0, 1)])
     outcomes = [*sending.outcomes()]
     assert [outcome.created for outcome in outcomes] == [
-        Created(f"users/ines/memories/{UUID(int=number)}", 7, "7") for number in range(4)
+        Created("users/ines", UUID(int=number), 7, "7") for number in range(4)
     ]
-    assert [outcome.created and outcome.created.id.int for outcome in outcomes] == [*range(4)]
+    assert outcomes[0].created is not None
+    assert outcomes[0].created.name == f"users/ines/memories/{UUID(int=0)}"
     sending.exhaust()
     assert sending.is_done
 
@@ -88,13 +102,11 @@ def test_another_stream_gets_what_has_no_acknowledgement_under_the_same_numbers(
     sending = Sending("users/ines", frame=10)
     for number in range(4):
         put(sending, number)
-    sent = sending.frame()
+    first = sent(sending)
     sending.acknowledge([done(0), done(2)])
     assert handed_back(sending) == [0]
     sending.opened(100)
-    assert [item.SerializeToString() for item in sending.frame()] == [
-        sent[at].SerializeToString() for at in (1, 3)
-    ]
+    assert sent(sending) == [first[1], first[3]]
 
 
 def test_an_item_that_is_refused_is_done_and_one_in_doubt_is_sent_again() -> None:

@@ -60,9 +60,10 @@ class Call:
         self.unanswered: set[int] = set()
         self.ended = False
 
-    async def write(self, request: ingest_pb2.StreamMemoriesRequest) -> None:
+    async def write(self, encoded: bytes) -> None:
         if self.ended:
             raise asyncio.InvalidStateError
+        request = ingest_pb2.StreamMemoriesRequest.FromString(encoded)
         assert request.takes_runs == (not self._begun)
         self._begun = True
         for item in request.items:
@@ -134,7 +135,7 @@ class World:
         class Link:
             world: World
 
-            def exchange(self, _method: object, metadata: Any) -> Exchange[Any, Any]:
+            def exchange(self, _method: object, metadata: Any) -> Exchange[Any]:
                 self.world.streams.append((index, dict(metadata)))
                 scripts = self.world.scripts
                 return Exchange(Call(self.world, scripts.pop(0) if scripts else self.world.last))
