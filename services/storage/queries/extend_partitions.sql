@@ -1,2 +1,2 @@
 -- Makes the partitions that are missing up to next year's.
-SELECT extend_partitions_v2()
+SELECT extend_partitions_v3()

@@ -40,6 +40,16 @@ async def test_no_table_is_analysed_so_often_that_plans_do_not_last(database: Da
         assert int(kept.get("autovacuum_vacuum_threshold", "50")) >= 1_000, name
 
 
+async def test_what_is_known_of_memories_and_vectors_comes_of_small_samples(database: Database) -> None:
+    rows = await database.read.fetch(
+        """SELECT a.attrelid::regclass::text, a.attname, a.attstattarget
+           FROM unnest('{memories,embeddings}'::regclass[]) t, pg_partition_tree(t) p
+           JOIN pg_attribute a ON a.attrelid = p.relid AND a.attnum > 0"""
+    )
+    assert len(rows) > 2 * 16
+    assert {(table, column) for table, column, target in rows if target != 10} == set()
+
+
 @pytest.mark.parametrize("role", ["read", "analysis", "admin"])
 async def test_only_the_writing_role_creates_memories(postgres: Server, address: Address, role: str) -> None:
     connection = await postgres.connect(role, address.name)
