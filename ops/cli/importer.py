@@ -1,6 +1,5 @@
 """Takes in a file: sends it on a stream for each user, and counts what becomes of it."""
 
-import asyncio
 import contextlib
 import sys
 import time
@@ -10,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
+
+import uvloop
 
 from ops.cli.call_failures import tell
 from ops.cli.connecting import connected
@@ -57,7 +58,7 @@ def run(home: Path | None, source: Source, *, batch: int, wait: bool) -> Report:
             return await import_into(reverie, source, batch=batch, wait=wait)
 
     try:
-        return asyncio.run(take_in())
+        return uvloop.run(take_in())
     except KeyboardInterrupt:
         again = "what is in stays in: type the same command again to go on"
         raise CommandError(f"interrupted; {again}", code=INTERRUPTED) from None

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import uvloop
+
 from ops.drills import checker
 from ops.drills.checker import Damage, Finding
 from ops.drills.load import Load, Traffic, client_from, load
@@ -160,4 +162,4 @@ async def _serve(home: Path, users: int, seed: int) -> None:
 if __name__ == "__main__":
     root, users, seed = sys.argv[1:]
     _step_forward()
-    asyncio.run(_serve(Path(root), int(users), int(seed)))
+    uvloop.run(_serve(Path(root), int(users), int(seed)))

@@ -44,7 +44,7 @@ def bench(
     home: HomeOption = None,
 ) -> None:
     """Measure what calls cost over their floor, and how good answers are. JSON: one record a bench."""
-    import asyncio
+    import uvloop
 
     from ops.bench.registry import BENCHES, CannotRunError, Options
 
@@ -59,7 +59,7 @@ def bench(
     records = []
     for each in chosen:
         try:
-            records.append(asyncio.run(_measure(each.load(), options)))
+            records.append(uvloop.run(_measure(each.load(), options)))
         except CannotRunError as reason:
             raise CommandError(f"{each.name}: {reason}", code=COULD_NOT_RUN) from None
         _show(records[-1], output)

@@ -87,7 +87,7 @@ def drill(
 
 def _run(drills: "Sequence[Drill]", options: "Options", output: Output, docs: Path | None) -> "list[Record]":
     """Runs them; each record is printed as it comes, or all as a table at the end, and kept in the docs."""
-    import asyncio
+    import uvloop
 
     from ops.drills.drill import CannotRunError
     from ops.local.operate import StartError
@@ -95,7 +95,7 @@ def _run(drills: "Sequence[Drill]", options: "Options", output: Output, docs: Pa
     records: list[Record] = []
     reason = ""
     try:
-        asyncio.run(_collect(drills, options, output, records))
+        uvloop.run(_collect(drills, options, output, records))
     except (CannotRunError, StartError) as error:
         reason = str(error)
     if output is Output.TABLE:
