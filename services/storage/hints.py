@@ -34,6 +34,12 @@ _CAPACITY = 65_536
 _A_PIPELINE = 4_096
 _PAUSE_SECONDS = 0.5
 
+GATHER_SECONDS = 0.1
+"""How long hints wait for others: to send, store and take one costs as much as to send many.
+
+So nothing of it stands before the answer to the write, either.
+"""
+
 
 class HintStream:
     """Sends hints behind the back of writes: taking one costs an append to a bounded buffer, and never fails.
@@ -65,9 +71,10 @@ class HintStream:
             self.dropped.add(lost)
 
     async def run(self) -> None:
-        """Send what was taken, until cancelled."""
+        """Send what was taken, until cancelled; what comes within a moment together."""
         while True:
             await self._some.wait()
+            await self._pause(GATHER_SECONDS)
             await self.flush()
 
     async def flush(self) -> None:

@@ -1,6 +1,7 @@
 """Promises of hints: they wake workers, and nothing depends on them."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -114,6 +115,26 @@ async def test_taking_hints_never_waits_and_drops_the_oldest(valkey_server: Valk
     await close(client)
 
 
+async def test_hints_that_come_within_a_moment_travel_together(valkey: "RedisCluster") -> None:
+    hinted = asyncio.Event()
+
+    async def until_all_came(_seconds: float) -> None:
+        await hinted.wait()
+
+    stream = HintStream(valkey, pause=until_all_came)
+    sending = asyncio.create_task(stream.run())
+    try:
+        for _ in range(3):
+            stream.wrote([(uuid4(), uuid4())])
+            await asyncio.sleep(0)
+        assert await valkey.xlen(HINT_STREAM) == 0
+        hinted.set()
+        await until(_sent(stream, 3), "all are sent")
+        assert await valkey.xlen(HINT_STREAM) == 1
+    finally:
+        sending.cancel()
+
+
 async def test_the_stream_stays_bounded(valkey: "RedisCluster", monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(written, "MAX_ENTRIES", 200)
     stream = HintStream(valkey, capacity=64 * 2_000)
@@ -152,6 +173,13 @@ async def test_a_lapsed_lease_is_hinted_again(storage: Storage, socket: Path, va
     for task in (sweeping, sending):
         task.cancel()
         await asyncio.wait((task,))
+
+
+def _sent(stream: HintStream, hints: int) -> Callable[[], Awaitable[bool]]:
+    async def sent() -> bool:
+        return stream.sent.value() == hints
+
+    return sent
 
 
 def _listens(valkey: "RedisCluster", consumer: str):  # type: ignore[no-untyped-def]
