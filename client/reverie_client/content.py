@@ -7,8 +7,9 @@ from enum import StrEnum
 from typing import TypedDict
 from uuid import UUID
 
+from reverie.ingest.v1.ingest_pb2 import CreateMemoryRequest
 from reverie.memory.v1 import memory_pb2
-from reverie_client.times import Occurred, Precision, When, fill_timestamp, offset_of, to_timestamp
+from reverie_client.times import Precision, When, fill_timestamp, instant_of, offset_of, to_timestamp
 
 
 class Kind(StrEnum):
@@ -137,6 +138,12 @@ def fill_message(message: memory_pb2.Memory, new: NewMemory) -> None:
         message.attachments.extend(map(_attachment, new.attachments))
 
 
+def fill_request(request: CreateMemoryRequest, new: NewMemory) -> None:
+    """Makes an empty request that for a memory, which has its id."""
+    request.memory_id = str(new.id)
+    fill_message(request.memory, new)
+
+
 def to_update(text: str | None, changes: Changes) -> tuple[memory_pb2.Memory, list[str]]:
     """The message that holds the changes, and the paths of the fields that they are. None leaves the text."""
     paths = [] if text is None else ["text"]
@@ -146,11 +153,7 @@ def to_update(text: str | None, changes: Changes) -> tuple[memory_pb2.Memory, li
 
 
 def _put_occurred(message: memory_pb2.Memory, when: When) -> None:
-    if isinstance(when, datetime):
-        at, precision = when, Precision.INSTANT
-    else:
-        occurred = Occurred.of(when)
-        at, precision = occurred.at, occurred.precision
+    at, precision = instant_of(when)
     fill_timestamp(message.occurred_at, at)
     message.occurred_precision = PRECISION_NUMBERS[precision]
     if offset := offset_of(at):

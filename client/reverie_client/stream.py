@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from grpc import StatusCode
 
 from reverie.ingest.v1 import ingest_pb2
-from reverie_client import errors
+from reverie_client import columns, errors
 from reverie_client.answers import Outcome, created, outcome_of
-from reverie_client.content import NewMemory
+from reverie_client.content import NewMemory, fill_request
 from reverie_client.errors import InternalError, ReverieError
 from reverie_client.retry import PASSING
 
@@ -26,12 +26,20 @@ _LARGEST = 1024 * 1024 - 1024
 class _Item:
     """A memory on its way."""
 
-    __slots__ = ("frame", "new", "outcome")
+    __slots__ = ("frame", "new", "outcome", "sequence", "size", "usual")
 
-    def __init__(self, new: NewMemory, frame: bytes) -> None:
+    def __init__(self, new: NewMemory, sequence: int) -> None:
         self.new = new
-        self.frame = frame
+        self.sequence = sequence
         self.outcome: Outcome | None = None
+        self.usual = columns.usual(new)
+        # What columns do not say all of is encoded now: what is wrong with it is the caller's to hear.
+        self.frame = b"" if self.usual is not None else _encoded(new, sequence)
+        self.size = len(self.frame) if self.usual is None else columns.size_of(self.usual)
+
+    def encoded(self) -> bytes:
+        """A frame of nothing but its item."""
+        return self.frame or _encoded(self.new, self.sequence)
 
 
 class Sending:
@@ -49,6 +57,7 @@ class Sending:
         self._unsent: deque[_Item] = deque()
         self._unanswered = 0
         self._exhausted = False
+        self._takes_columns = False
 
     @property
     def has_room(self) -> bool:
@@ -65,20 +74,15 @@ class Sending:
         """Whether no more memories come, and all are acknowledged."""
         return self._exhausted and not self._unanswered
 
-    @property
-    def next_sequence(self) -> int:
-        """The number of the memory that is taken next."""
-        return self._first + len(self._items)
-
-    def add(self, new: NewMemory, frame: bytes) -> bool:
-        """Takes a memory, with a frame of nothing but its item, encoded, of the next sequence.
+    def add(self, new: NewMemory) -> bool:
+        """Takes a memory, which has its id and time. ValueError if it can't be sent as it is.
 
         False if it is too large to be sent: then that is its outcome.
         """
-        item = _Item(new, frame)
+        item = _Item(new, self._first + len(self._items))
         self._items.append(item)
-        if len(frame) > _LARGEST:
-            item.outcome = Outcome(new, error=_too_large(len(frame)))
+        if item.size > _LARGEST:
+            item.outcome = Outcome(new, error=_too_large(item.size))
             return False
         self._unsent.append(item)
         self._unanswered += 1
@@ -93,9 +97,10 @@ class Sending:
         """No more memories come."""
         self._exhausted = True
 
-    def opened(self, window: int) -> None:
+    def opened(self, window: int, *, takes_columns: bool = False) -> None:
         """A stream has begun, on which nothing was sent."""
         self._window = max(1, window)
+        self._takes_columns = takes_columns
         self._unsent = deque(item for item in self._items if item.outcome is None)
 
     def frame(self) -> bytes:
@@ -103,16 +108,18 @@ class Sending:
 
         Before a stream says how large its window is, and where a later one's is smaller, more may be taken.
         """
-        frames: list[bytes] = []
+        items: list[_Item] = []
         size = 0
         most = min(self._frame, self._window - (self._unanswered - len(self._unsent)))
-        while self._unsent and len(frames) < most:
-            size += len(self._unsent[0].frame)
-            if frames and size > FRAME_BYTES:
+        while self._unsent and len(items) < most:
+            size += self._unsent[0].size
+            if items and size > FRAME_BYTES:
                 break
-            frames.append(self._unsent.popleft().frame)
+            items.append(self._unsent.popleft())
+        if not self._takes_columns:
+            return b"".join([item.encoded() for item in items])
         # Messages that are encoded one after the other are one message with the fields of all.
-        return b"".join(frames)
+        return b"".join([item.frame for item in items if item.usual is None]) + _columns(items)
 
     def acknowledge(self, results: Iterable[ingest_pb2.StreamResult]) -> ReverieError | None:
         """Takes what became of memories; an error if one has to be sent again on another stream.
@@ -151,6 +158,23 @@ class Sending:
         if 0 <= place < len(self._items) and self._items[place].outcome is None:
             return self._items[place]
         raise InternalError(f"Reverie acknowledged item {sequence}, which waits for nothing")
+
+
+def _encoded(new: NewMemory, sequence: int) -> bytes:
+    frame = ingest_pb2.StreamMemoriesRequest()
+    item = frame.items.add(sequence=sequence)
+    fill_request(item.request, new)
+    return frame.SerializeToString()
+
+
+def _columns(items: Iterable[_Item]) -> bytes:
+    """A frame of those among the items of which columns say everything."""
+    some = [(item.sequence, item.usual) for item in items if item.usual is not None]
+    if not some:
+        return b""
+    frame = ingest_pb2.StreamMemoriesRequest()
+    columns.put(frame.columns, *zip(*some, strict=True))
+    return frame.SerializeToString()
 
 
 def _too_large(size: int) -> ReverieError:

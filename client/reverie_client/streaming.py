@@ -20,8 +20,8 @@ SILENCE_SECONDS = 10.0
 
 Request = ingest_pb2.StreamMemoriesRequest
 Response = ingest_pb2.StreamMemoriesResponse
-Settle = Callable[[NewMemory, int], tuple[NewMemory, bytes]]
-"""Gives a memory its id and time, and a frame of nothing but its item, of that sequence."""
+Settle = Callable[[NewMemory], NewMemory]
+"""Gives a memory its id and time."""
 
 
 class MemoryStream:
@@ -75,7 +75,7 @@ class MemoryStream:
                 await self._room.wait()
             if not self._sending.is_waiting:
                 self._repeats.progress()
-            if self._sending.add(*self._settle(each, self._sending.next_sequence)):
+            if self._sending.add(self._settle(each)):
                 self._more.set()
             else:
                 self._news.set()
@@ -120,7 +120,7 @@ class MemoryStream:
             raise Unreachable("nothing answered when the stream began") from None
         if first is not None:
             self._caller.exchanged(stream, None)
-            self._sending.opened(first.window)
+            self._sending.opened(first.window, takes_columns=first.takes_columns)
             self._room.set()
             await self._hear_all(stream)
         if not self._sending.is_done:

@@ -78,6 +78,25 @@ When = Occurred | datetime | date
 """What may stand for a time. A `datetime` must have a UTC offset; a `date` is a day in UTC."""
 
 
+def instant_of(when: When) -> tuple[datetime, Precision]:
+    """The instant of whatever may stand for a time, and how exactly it is known.
+
+    ValueError if it has no UTC offset.
+    """
+    if not isinstance(when, datetime):
+        occurred = Occurred.of(when)
+        return occurred.at, occurred.precision
+    if when.tzinfo is None:
+        raise ValueError(f"{when.isoformat()} has no UTC offset: give it a tzinfo")
+    return when, Precision.INSTANT
+
+
+def microseconds(at: datetime) -> int:
+    """Microseconds from 1970 to an instant, which has a UTC offset."""
+    since = at - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
 def parse_offset(text: str) -> timezone:
     """Reads a UTC offset such as "+01:00" or "Z". ValueError beyond 18 hours."""
     if text in {"Z", "z"}:

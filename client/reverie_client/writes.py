@@ -15,7 +15,7 @@ from reverie_client import errors, methods
 from reverie_client.answers import Outcome, outcome_of
 from reverie_client.batching import MAX_ITEMS, chunks
 from reverie_client.calling import Caller
-from reverie_client.content import Changes, Fields, NewMemory, fill_message, to_update
+from reverie_client.content import Changes, Fields, NewMemory, fill_request, to_update
 from reverie_client.ids import Ids
 from reverie_client.memory import Memory
 from reverie_client.retry import PASSING
@@ -66,7 +66,7 @@ class Writes(Session):
         settled = [self._settled(each) for each in new]
         request = _Batch(parent=self.parent)
         for each in settled:
-            _fill(request.requests.add(), each)
+            fill_request(request.requests.add(), each)
         return await self._batch(settled, request, within)
 
     async def create_all(
@@ -115,7 +115,7 @@ class Writes(Session):
         """
         if frame < 1:
             raise ValueError(f"a frame holds 1 memory or more, not {frame}")
-        return MemoryStream(self._caller, self.user_id, self._with_frame, frame, patience).outcomes(new)
+        return MemoryStream(self._caller, self.user_id, self._settled, frame, patience).outcomes(new)
 
     async def update(
         self,
@@ -155,14 +155,8 @@ class Writes(Session):
 
     def _request(self, new: NewMemory, parent: str = "") -> _Request:
         request = _Request(parent=parent)
-        _fill(request, self._settled(new))
+        fill_request(request, self._settled(new))
         return request
-
-    def _with_frame(self, new: NewMemory, sequence: int) -> tuple[NewMemory, bytes]:
-        settled, frame = self._settled(new), ingest_pb2.StreamMemoriesRequest()
-        item = frame.items.add(sequence=sequence)
-        _fill(item.request, settled)
-        return settled, frame.SerializeToString()
 
     def _batches(self, new: Iterable[NewMemory], batch: int) -> Iterator[tuple[list[NewMemory], _Batch]]:
         """Batches with what they were made of, reading no further than the next one."""
@@ -197,11 +191,6 @@ class Writes(Session):
         return [
             outcome_of(self.parent, each, result) for each, result in zip(new, answer.results, strict=True)
         ]
-
-
-def _fill(request: _Request, new: NewMemory) -> None:
-    request.memory_id = str(new.id)
-    fill_message(request.memory, new)
 
 
 def _undone(outcomes: Sequence[Outcome]) -> list[tuple[int, errors.ReverieError]]:

@@ -1,10 +1,11 @@
 """Frames of a stream: their items are checked, written together, and answered part by part."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from reverie.ingest.v1.ingest_pb2 import StreamItem, StreamMemoriesResponse
+from reverie.ingest.v1.ingest_pb2 import StreamItem, StreamMemoriesRequest, StreamMemoriesResponse
+from services.ingest import columns
 from services.ingest.batcher import BulkWrite
 from services.ingest.bulk import BulkOutcome, Part
 from services.ingest.lane import Owner
@@ -64,17 +65,15 @@ class FrameWrite:
         self._broken: list[int] = []
         self._errors: list[ReverieError] = []
 
-    def prepare(
-        self, owner: Owner, parent: str, items: Iterable[tuple[int, StreamItem]], now: datetime
-    ) -> None:
-        """Checks some of its items, each with its sequence, and makes rows of those that are acceptable."""
-        for sequence, item in items:
-            try:
-                self._rows.append(_row(owner, parent, item, now))
-                self._taken.append(sequence)
-            except InvalidArgument as wrong:
+    def prepare(self, some: Iterable[tuple[int, Row | InvalidArgument]]) -> None:
+        """Takes some of its items in, each with its sequence: the row of one, or what is wrong with it."""
+        for sequence, prepared in some:
+            if isinstance(prepared, InvalidArgument):
                 self._broken.append(sequence)
-                self._errors.append(wrong)
+                self._errors.append(prepared)
+            else:
+                self._taken.append(sequence)
+                self._rows.append(prepared)
 
     def submit(self) -> None:
         """Refuses what is broken of what was prepared, and has the rest written."""
@@ -101,8 +100,29 @@ class FrameWrite:
         return not self._unsettled
 
 
-def _row(owner: Owner, parent: str, item: StreamItem, now: datetime) -> Row:
+def prepared(
+    owner: Owner, parent: str, request: StreamMemoriesRequest, now: datetime
+) -> Iterator[Row | InvalidArgument]:
+    """The row of each item of a frame, then of each memory of its columns, or what is wrong with it."""
+    for item in request.items:
+        yield _row(owner, parent, item, now)
+    yield from columns.rows_of(owner, request.columns, now)
+
+
+def sequences_of(request: StreamMemoriesRequest) -> list[int]:
+    """The numbers of its items, then of its columns. InvalidArgument if those are not of one length."""
+    sequences = [item.sequence for item in request.items]
+    if request.HasField("columns"):
+        columns.check(request.columns)
+        sequences += request.columns.sequences
+    return sequences
+
+
+def _row(owner: Owner, parent: str, item: StreamItem, now: datetime) -> Row | InvalidArgument:
     request = item.request
     if request.parent and request.parent != parent:
-        raise InvalidArgument.of("parent", "is left out or that of the stream")
-    return row(owner, request, None, 0, now)
+        return InvalidArgument.of("parent", "is left out or that of the stream")
+    try:
+        return row(owner, request, None, 0, now)
+    except InvalidArgument as wrong:
+        return wrong

@@ -14,8 +14,10 @@ LIMIT = "is a UUID of version 7 or 8 in lower case, its time between 1970 and te
 """What an id must be, in words."""
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[78][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_VERSIONS = (7, 8)
+_VARIANT_BITS = 0b10
 _VERSION_8 = 0x8 << 76
-_VARIANT = 0b10 << 62
+_VARIANT = _VARIANT_BITS << 62
 _RANDOM_A = 0xFFF << 64
 _RANDOM_B = (1 << 62) - 1
 _MAX_MILLISECONDS = (1 << 48) - 1
@@ -29,9 +31,20 @@ def parse_id(text: str, now: datetime) -> bytes | None:
     return found if found[:6] <= _latest(now) else None
 
 
+def is_id(id_: bytes, now: datetime) -> bool:
+    """Whether 16 bytes are an id that is accepted."""
+    return id_[6] >> 4 in _VERSIONS and id_[8] >> 6 == _VARIANT_BITS and id_[:6] <= _latest(now)
+
+
 def to_bytes(text: str) -> bytes:
     """The 16 bytes of an id that `parse_id` accepts."""
     return unhexlify(text.replace("-", ""))
+
+
+def to_text(id_: bytes) -> str:
+    """The text of an id's 16 bytes."""
+    digits = id_.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 @lru_cache(maxsize=8)

@@ -7,9 +7,7 @@ nothing is copied, which takes a third of the time; what is unusual, or wrong, g
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from itertools import compress, count
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -34,8 +32,6 @@ _TEXT, _KIND, _OCCURRED_AT, _PRECISION, _OFFSET, _SOURCE = (
     Memory.DESCRIPTOR.fields_by_name[name] for name in _USUAL
 )
 
-_COMMON, _RARE = False, True
-
 
 class Row(NamedTuple):
     """A create of one memory, ready to be sent."""
@@ -43,11 +39,8 @@ class Row(NamedTuple):
     key: bytes
     """Owner and id."""
     size: int
-    memory_id: str
-    memory: Memory
-    """As the client sent it, or as it is kept."""
-    is_rare: bool
-    """Whether it may have fields that few memories have."""
+    rare: Memory | None
+    """The memory, if it may have fields that few memories have."""
     id: bytes
     occurred_at: int
     """Microseconds since 1970."""
@@ -63,19 +56,23 @@ class Row(NamedTuple):
     speaker: str
     position: int
 
+    @property
+    def memory_id(self) -> str:
+        """The id as text."""
+        return ids.to_text(self.id)
+
 
 def row(owner: Owner, request: CreateMemoryRequest, origin: Origin | None, index: int, now: datetime) -> Row:
     """The create that item `index` of a call asks for. InvalidArgument, with every broken field."""
-    memory_id = request.memory_id
-    id_ = ids.parse_id(memory_id, now)
-    found = _usual(owner, memory_id, id_, request.memory) if id_ is not None else None
+    id_ = ids.parse_id(request.memory_id, now)
+    found = _usual(owner, id_, request.memory) if id_ is not None else None
     return found or _of(writes.create(owner, request, origin, index, now))
 
 
 def put(columns: CreateColumns, rows: Sequence[Row]) -> None:
     """Fills empty columns, all but the owners."""
     (
-        _, _, _, _, rare, ids_, occurred_at, offsets, precisions, kinds, traits_, fingerprints, terms, texts,
+        _, _, rare, ids_, occurred_at, offsets, precisions, kinds, traits_, fingerprints, terms, texts,
         conversations, speakers, positions,
     ) = zip(*rows, strict=True)  # fmt: skip
     columns.ids = b"".join(ids_)
@@ -93,8 +90,9 @@ def put(columns: CreateColumns, rows: Sequence[Row]) -> None:
         columns.conversations.extend(conversations)
         columns.speakers.extend(speakers)
         columns.positions.extend(positions)
-    for place in compress(count(), rare):
-        _put_rare(columns.rare.add(place=place).memory, rows[place].memory)
+    for place, memory in enumerate(rare):
+        if memory is not None:
+            _put_rare(columns.rare.add(place=place).memory, memory)
 
 
 def put_operation(operation: WriteOperation, row: Row) -> None:
@@ -102,40 +100,65 @@ def put_operation(operation: WriteOperation, row: Row) -> None:
     operation.id = row.id
     operation.create.fingerprint = row.fingerprint
     content = operation.create.content
-    content.memory.CopyFrom(row.memory)
-    complete(content.memory)
+    if row.rare is not None:
+        content.memory.CopyFrom(row.rare)
+        complete(content.memory)
+    else:
+        _put_common(content.memory, row)
     content.terms, content.traits, content.analyzer = row.terms, row.traits, ANALYZER
 
 
-def _usual(owner: Owner, memory_id: str, id_: bytes, memory: Memory) -> Row | None:
+def common(
+    owner: Owner,
+    id_: bytes,
+    text: str,
+    kind: int,
+    precision: int,
+    occurred_at: int,
+    offset: int,
+    conversation: str,
+    speaker: str,
+    position: int | None,
+) -> Row | None:
+    """The row of a memory with none but the usual fields, which are acceptable but for text, kind, precision
+    and names; None if one of those is not.
+
+    `offset` in minutes, or NO_OFFSET. Without a source there is no `position`.
+    """
+    encoded = text.encode()
+    names = fingerprint.NO_NAMES if position is None else _names(conversation, speaker)
+    if (
+        not 0 < len(encoded) <= validation.MAX_TEXT
+        or "\0" in text
+        or kind not in validation.KINDS
+        or precision not in validation.PRECISIONS
+        or names is None
+    ):
+        return None
+    seconds = 0 if offset == NO_OFFSET else offset * 60
+    terms, traits = terms_and_traits(text, date_of((occurred_at // 1_000_000 + seconds) // DAY), precision)
+    mark = fingerprint.usual(kind, precision, occurred_at, seconds, encoded, position, names)
+    return Row(
+        owner.owner + id_, _FIXED + len(encoded) + len(terms) + len(names), None, id_, occurred_at, offset,
+        precision, kind, traits, mark, terms, text, conversation, speaker, position or 0,
+    )  # fmt: skip
+
+
+def _usual(owner: Owner, id_: bytes, memory: Memory) -> Row | None:
     """The row of an acceptable memory with none but the usual fields; None of any other one."""
     fields: dict[Any, Any] = dict(memory.ListFields())
     take = fields.pop
     text, kind, precision = take(_TEXT, ""), take(_KIND, NOTE), take(_PRECISION, INSTANT)
-    occurred_at, offset, source = take(_OCCURRED_AT, None), take(_OFFSET, None), take(_SOURCE, None)
-    encoded = text.encode()
-    at, seconds = _microseconds(occurred_at), _seconds(offset)
-    conversation, speaker, position, names = _source(source)
-    if (
-        fields
-        or not 0 < len(encoded) <= validation.MAX_TEXT
-        or "\0" in text
-        or kind not in validation.KINDS
-        or precision not in validation.PRECISIONS
-        or at is None
-        or seconds is None
-        or names is None
-    ):
+    occurred_at, offset = _microseconds(take(_OCCURRED_AT, None)), _minutes(take(_OFFSET, None))
+    source = take(_SOURCE, None)
+    if fields or occurred_at is None or offset is None:
         return None
-    terms, traits = terms_and_traits(text, date_of((at // 1_000_000 + seconds) // DAY), precision)
-    mark = fingerprint.usual(
-        kind, precision, at, seconds, encoded, position if source is not None else None, names
-    )
-    return Row(
-        owner.owner + id_, _FIXED + len(encoded) + len(terms) + len(names), memory_id, memory,
-        _COMMON, id_, at, seconds // 60 if offset is not None else NO_OFFSET, precision, kind,
-        traits, mark, terms, text, conversation, speaker, position,
-    )  # fmt: skip
+    if source is None:
+        return common(owner, id_, text, kind, precision, occurred_at, offset, "", "", None)
+    conversation, speaker, position = source.conversation, source.speaker, source.position
+    if position < 0:
+        return None
+    return common(owner, id_, text, kind, precision, occurred_at, offset, conversation, speaker, position)
 
 
 def _microseconds(instant: Timestamp | None) -> int | None:
@@ -146,19 +169,11 @@ def _microseconds(instant: Timestamp | None) -> int | None:
     return seconds * 1_000_000 + nanos // 1000 if validation.is_instant(seconds, nanos) else None
 
 
-def _seconds(offset: Duration | None) -> int | None:
+def _minutes(offset: Duration | None) -> int | None:
     """An offset that is acceptable, or none at all; else None."""
     if offset is None:
-        return 0
-    return offset.seconds if validation.is_offset(offset) else None
-
-
-def _source(source: Source | None) -> tuple[str, str, int, bytes | None]:
-    """Its fields, and its names as the fingerprint takes them: None if anything is not acceptable."""
-    if source is None:
-        return "", "", 0, fingerprint.NO_NAMES
-    conversation, speaker, position = source.conversation, source.speaker, source.position
-    return conversation, speaker, position, _names(conversation, speaker) if position >= 0 else None
+        return NO_OFFSET
+    return offset.seconds // 60 if validation.is_offset(offset) else None
 
 
 @lru_cache(maxsize=1_024)
@@ -174,12 +189,22 @@ def _of(operation: Operation) -> Row:
     occurred_at = memory.occurred_at.seconds * 1_000_000 + memory.occurred_at.nanos // 1000
     offset = memory.occurred_utc_offset.seconds // 60
     return Row(
-        operation.key, operation.size, str(UUID(bytes=operation.change.id)), memory,
-        _RARE, operation.change.id, occurred_at,
+        operation.key, operation.size, memory, operation.change.id, occurred_at,
         offset if memory.HasField("occurred_utc_offset") else NO_OFFSET, memory.occurred_precision,
         memory.kind, content.traits, operation.change.create.fingerprint, content.terms, memory.text,
         source.conversation, source.speaker, source.position,
     )  # fmt: skip
+
+
+def _put_common(memory: Memory, row: Row) -> None:
+    memory.text = row.text
+    memory.kind, memory.occurred_precision = row.kind, row.occurred_precision  # type: ignore[assignment]
+    memory.occurred_at.FromMicroseconds(row.occurred_at)
+    if row.occurred_offset != NO_OFFSET:
+        memory.occurred_utc_offset.seconds = row.occurred_offset * 60
+    if row.conversation:
+        source = memory.source
+        source.conversation, source.speaker, source.position = row.conversation, row.speaker, row.position
 
 
 def _put_rare(into: Memory, memory: Memory) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from uuid import UUID
 
 import structlog
@@ -11,7 +12,7 @@ import structlog
 from reverie.ingest.v1.ingest_pb2 import StreamMemoriesRequest, StreamMemoriesResponse
 from services.ingest.batcher import Batcher
 from services.ingest.bulk import State, newest
-from services.ingest.frames import FrameWrite, Settled
+from services.ingest.frames import FrameWrite, Settled, prepared, sequences_of
 from services.ingest.lane import Owner
 from services.ingest.receipts import Receipts
 from services.ingest.stream import Limits, Stream
@@ -101,7 +102,7 @@ class Streams:
         self._sessions.add(session)
         session.begin(requests)
         try:
-            yield StreamMemoriesResponse(window=self._settings.limits.window)
+            yield StreamMemoriesResponse(window=self._settings.limits.window, takes_columns=True)
             while (response := await session.response()) is not None:
                 yield response
             if session.stream.error is not None:
@@ -241,18 +242,18 @@ class _Session:
     async def _take_in(self, request: StreamMemoriesRequest) -> None:
         owner = self._owner or self._begin(request)
         size = request.ByteSize()
-        items = [(item.sequence, item) for item in request.items]
-        frame = self.stream.receive([sequence for sequence, _ in items], size)
-        if not items:
+        sequences = sequences_of(request)
+        frame = self.stream.receive(sequences, size)
+        if not sequences:
             return
-        write = await self._batcher.bulk_in_turn(owner, len(items), size, self._settings.patience)
+        write = await self._batcher.bulk_in_turn(owner, len(sequences), size, self._settings.patience)
         under_way = FrameWrite(frame, write, self._settled)
         self._frames.add(under_way)
-        now = self._clock()
+        rows = zip(sequences, prepared(owner, self._parent, request, self._clock()), strict=True)
         async with self._batcher.turns as turns:
-            for start in range(0, len(items), SLICE):
+            for start in range(0, len(sequences), SLICE):
                 await turns.next()
-                under_way.prepare(owner, self._parent, items[start : start + SLICE], now)
+                under_way.prepare(islice(rows, SLICE))
                 if start % GROUP == GROUP - SLICE:
                     under_way.submit()
         under_way.submit()

@@ -1,5 +1,6 @@
 """The bookkeeping of a stream: nothing is lost, nothing is handed back twice, whatever breaks."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -22,17 +23,17 @@ from reverie.ingest.v1.ingest_pb2 import (
     StreamResult,
 )
 from reverie.memory.v1.memory_pb2 import ItemError
-from reverie_client import NewMemory
+from reverie_client import NewMemory, Source
 from reverie_client.answers import Created
 from reverie_client.errors import InternalError, InvalidArgument, UnknownOutcome
 from reverie_client.stream import FRAME_BYTES, Sending
 
+WHEN = datetime(2025, 3, 9, tzinfo=UTC)
 
-def put(sending: Sending, number: int, size: int = 0) -> None:
-    new = NewMemory("x" * size, id=UUID(int=number))
-    request = {"memory_id": str(new.id), "memory": {"text": new.text}}
-    item = StreamItem(sequence=sending.next_sequence, request=request)
-    sending.add(new, StreamMemoriesRequest(items=[item]).SerializeToString())
+
+def put(sending: Sending, number: int, size: int = 0, label: str = "") -> None:
+    labels = [label] if label else []
+    sending.add(NewMemory("x" * size, occurred_at=WHEN, id=UUID(int=number), labels=labels))
 
 
 def done(sequence: int) -> StreamResult:
@@ -52,7 +53,8 @@ def sent(sending: Sending) -> list[StreamItem]:
 
 
 def sequences(sending: Sending) -> list[int]:
-    return [item.sequence for item in sent(sending)]
+    frame = StreamMemoriesRequest.FromString(sending.frame())
+    return sorted([*(item.sequence for item in frame.items), *frame.columns.sequences])
 
 
 def handed_back(sending: Sending) -> list[int]:
@@ -96,6 +98,32 @@ def test_a_run_is_a_receipt_for_each_of_its_memories() -> None:
     assert outcomes[0].created.name == f"users/ines/memories/{UUID(int=0)}"
     sending.exhaust()
     assert sending.is_done
+
+
+def test_what_columns_do_not_say_goes_as_items_in_the_same_frame() -> None:
+    sending = Sending("users/ines", frame=10)
+    for number in range(4):
+        put(sending, number, label="garden" if number % 2 else "")
+    sending.opened(100, takes_columns=True)
+    frame = StreamMemoriesRequest.FromString(sending.frame())
+    assert [item.sequence for item in frame.items] == [1, 3]
+    assert [*frame.columns.sequences] == [0, 2]
+    assert frame.columns.ids == UUID(int=0).bytes + UUID(int=2).bytes
+    sending.opened(100)
+    assert [item.sequence for item in sent(sending)] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        NewMemory("x", occurred_at=WHEN.replace(tzinfo=None), id=UUID(int=1)),
+        NewMemory("\ud800", occurred_at=WHEN, id=UUID(int=1)),
+        NewMemory("x", occurred_at=WHEN, id=UUID(int=1), source=Source("talk", position=2**31)),
+    ],
+)
+def test_what_no_message_holds_is_told_when_it_is_taken(broken: NewMemory) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  (each library has its own words)
+        Sending("users/ines", frame=10).add(broken)
 
 
 def test_another_stream_gets_what_has_no_acknowledgement_under_the_same_numbers() -> None:
@@ -169,14 +197,14 @@ class Resumed(RuleBasedStateMachine):
         self.returned: list[int] = []
 
     @precondition(lambda self: self.sending.has_room)
-    @rule()
-    def take(self) -> None:
-        put(self.sending, self.taken)
+    @rule(label=st.sampled_from(["", "garden"]))
+    def take(self, label: str) -> None:
+        put(self.sending, self.taken, label=label)
         self.taken += 1
 
-    @rule(window=st.integers(1, 12))
-    def begin(self, window: int) -> None:
-        self.sending.opened(window)
+    @rule(window=st.integers(1, 12), takes_columns=st.booleans())
+    def begin(self, window: int, takes_columns: bool) -> None:
+        self.sending.opened(window, takes_columns=takes_columns)
         self.window, self.on_stream = window, []
 
     @rule()

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
+from uuid import UUID
 
 import grpc
 import pytest
@@ -46,6 +47,8 @@ class Script:
     opens: bool = True
     runs: bool = False
     """Whether it acknowledges each item alone, or what it can as runs."""
+    columns: bool = False
+    """Whether it takes columns."""
 
 
 class Call:
@@ -64,6 +67,8 @@ class Call:
         if self.ended:
             raise asyncio.InvalidStateError
         request = ingest_pb2.StreamMemoriesRequest.FromString(encoded)
+        assert self._script.columns or not request.HasField("columns")
+        request.items.extend(_items(request.columns))
         assert request.takes_runs == (not self._begun)
         self._begun = True
         for item in request.items:
@@ -80,7 +85,7 @@ class Call:
             await self._end()
         if not self._opened:
             self._opened = True
-            return ingest_pb2.StreamMemoriesResponse(window=WINDOW)
+            return ingest_pb2.StreamMemoriesResponse(window=WINDOW, takes_columns=self._script.columns)
         if self._script.acknowledges is not None and self._acknowledged >= self._script.acknowledges:
             await self._end()
         request = await self._requests.get()
@@ -113,6 +118,14 @@ class Call:
         self.ended = True
         assert self._script.ends_with is not None
         raise self._script.ends_with
+
+
+def _items(columns: ingest_pb2.MemoryColumns) -> Iterator[ingest_pb2.StreamItem]:
+    for at, (sequence, text) in enumerate(zip(columns.sequences, columns.texts, strict=True)):
+        memory_id = str(UUID(bytes=columns.ids[16 * at :][:16]))
+        yield ingest_pb2.StreamItem(
+            sequence=sequence, request={"memory_id": memory_id, "memory": {"text": text}}
+        )
 
 
 @dataclass
@@ -234,11 +247,13 @@ ENDS = [
 ]
 
 
-@pytest.mark.parametrize("runs", [False, True], ids=["results", "runs"])
+@pytest.mark.parametrize("new", [False, True], ids=["items", "columns"])
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: str(end.details()))
-def test_what_has_no_acknowledgement_is_sent_again_with_its_id(end: Exception, runs: bool) -> None:
+def test_what_has_no_acknowledgement_is_sent_again_with_its_id(end: Exception, new: bool) -> None:
     async def main() -> None:
-        world = World([Script(25, end, runs=runs), Script(0, end), Script(13, end, runs=not runs)])
+        # Edges of two versions, in turn.
+        before, after = Script(25, end, runs=new, columns=new), Script(13, end, runs=not new, columns=not new)
+        world = World([before, Script(0, end), after])
         await outcomes(world.user(), 205)
         assert list(world.committed.values()) == [f"memory {number}" for number in range(205)]
         assert len(world.streams) == 4

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from reverie.ingest.v1.ingest_pb2 import (
     CreatedRun,
+    MemoryColumns,
     StreamItem,
     StreamMemoriesRequest,
     StreamMemoriesResponse,
@@ -54,7 +56,7 @@ class Client:
 
     async def opened(self) -> "Client":
         first = await anext(self.responses)
-        assert first == StreamMemoriesResponse(window=200)
+        assert first == StreamMemoriesResponse(window=200, takes_columns=True)
         return self
 
     def send(
@@ -153,6 +155,36 @@ async def test_a_client_that_takes_runs_hears_of_many_items_at_once(ingest: Inge
         stored = ingest.store.rows[name_of(each.first_sequence)].memory
         assert stored is not None
         assert (each.revision, each.etag) == (stored.revision, stored.etag)
+
+
+@served
+async def test_a_frame_may_have_columns_beside_its_items(ingest: Ingest) -> None:
+    client = await ingest.client()
+    memories = [creation(number, text="") for number in (2, 3, 4)]
+    some = MemoryColumns(
+        sequences=[2, 3, 4],
+        ids=b"".join(UUID(each.memory_id).bytes for each in memories),
+        texts=["two", "", "four"],
+        occurred_at=[0, 0, 0],
+    )
+    items = [StreamItem(sequence=1, request=creation(1, parent=""))]
+    client.sent.put_nowait(StreamMemoriesRequest(parent="users/ines", items=items, columns=some))
+    client.sent.put_nowait(None)
+    await client.hear_all()
+    assert {number: result.error.reason for number, result in client.results.items()} == {
+        1: "", 2: "", 3: "INVALID_ARGUMENT", 4: "",
+    }  # fmt: skip
+    assert client.results[4].memory.name == name_of(4)
+    assert {row.memory.text for row in ingest.store.rows.values() if row.memory} >= {"two", "four"}
+
+
+@served
+async def test_columns_of_different_lengths_end_the_stream(ingest: Ingest) -> None:
+    client = await ingest.client()
+    some = MemoryColumns(sequences=[1], texts=["one"], occurred_at=[0])
+    client.sent.put_nowait(StreamMemoriesRequest(parent="users/ines", columns=some))
+    error = await ends_with(InvalidArgument, client)
+    assert [violation.field for violation in error.violations] == ["columns.ids"]
 
 
 @served
