@@ -17,7 +17,7 @@ from mesh.snapshot import Builder
 from reverie.mesh.v1 import mesh_pb2, mesh_pb2_grpc
 from services.catalog import SERVICES, Table
 from services.runtime.health import Health, HealthService
-from services.runtime.server import run
+from services.runtime.process import run
 from services.runtime.telemetry import configure_logging
 
 _MESH = mesh_pb2.DESCRIPTOR.services_by_name["MeshService"].full_name

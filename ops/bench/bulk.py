@@ -89,7 +89,9 @@ class Bulk:
     async def _stream(self, name: str) -> float:
         rows = list(islice(self._new, _ROWS))
         began = time.perf_counter()
-        _raise_first([each async for each in self._reverie.user(name).create_stream(rows, frame=_FRAME)])
+        async for outcome in self._reverie.user(name).create_stream(rows, frame=_FRAME):
+            if outcome.error is not None:
+                raise outcome.error
         return _ROWS / (time.perf_counter() - began)
 
     @contextlib.asynccontextmanager

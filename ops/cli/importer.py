@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-import uvloop
-
 from ops.cli.call_failures import tell
 from ops.cli.connecting import connected
 from ops.cli.failures import COULD_NOT_RUN, INTERRUPTED, CommandError
@@ -22,6 +20,7 @@ from ops.cli.tally import Report, Tally
 from ops.cli.waiting import until_analysed
 from reverie_client import NewMemory, Reverie, ReverieError, User
 from reverie_client.sessions import state_of
+from services.runtime import process
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def run(home: Path | None, source: Source, *, batch: int, wait: bool) -> Report:
             return await import_into(reverie, source, batch=batch, wait=wait)
 
     try:
-        return uvloop.run(take_in())
+        return process.run(take_in())
     except KeyboardInterrupt:
         again = "what is in stays in: type the same command again to go on"
         raise CommandError(f"interrupted; {again}", code=INTERRUPTED) from None

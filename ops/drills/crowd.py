@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import uvloop
-
 from ops.drills import checker
 from ops.drills.checker import Damage, Finding
 from ops.drills.load import Load, Traffic, client_from, load
@@ -29,6 +27,7 @@ from ops.drills.readback import what_is_there
 from ops.local.home import Home
 from ops.local.platform import Platform
 from reverie_client import NO_RETRY
+from services.runtime import process
 
 _LONGEST_LINE = 64 * 1024 * 1024
 _FORWARD = -10
@@ -162,4 +161,4 @@ async def _serve(home: Path, users: int, seed: int) -> None:
 if __name__ == "__main__":
     root, users, seed = sys.argv[1:]
     _step_forward()
-    uvloop.run(_serve(Path(root), int(users), int(seed)))
+    process.run(_serve(Path(root), int(users), int(seed)))

@@ -11,7 +11,8 @@ from services.analyse.planner import Pace, Planner
 from services.analyse.worker import Worker
 from services.runtime import embedder, valkey
 from services.runtime.client import connect
-from services.runtime.server import run, serve
+from services.runtime.process import run
+from services.runtime.server import serve
 from services.runtime.telemetry import configure_logging
 from services.storage.client import StorageAnalysisClient
 

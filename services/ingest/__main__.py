@@ -11,7 +11,7 @@ from services.ingest.config import IngestConfig
 from services.ingest.sending import BatchNumbers
 from services.ingest.service import IngestService
 from services.ingest.streaming import Streams
-from services.runtime import client, server, telemetry
+from services.runtime import client, process, server, telemetry
 from services.runtime.echo import Echo
 from services.runtime.tokens import Keyring, Tokens
 from services.storage.client import StorageReadClient, StorageWriteClient
@@ -63,4 +63,4 @@ def _echo(channel: grpc.aio.Channel) -> Echo[echo_pb2.EchoResponse]:
 
 
 if __name__ == "__main__":
-    server.run(main())
+    process.run(main())

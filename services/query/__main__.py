@@ -12,7 +12,8 @@ from services.query.service import QueryService
 from services.runtime import embedder
 from services.runtime.client import connect, forwarded
 from services.runtime.echo import Echo
-from services.runtime.server import run, serve
+from services.runtime.process import run
+from services.runtime.server import serve
 from services.runtime.telemetry import configure_logging
 from services.runtime.tokens import Keyring, Tokens
 from services.storage.client import StorageSearchClient

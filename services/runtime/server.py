@@ -1,17 +1,15 @@
 """The life of a service process: listen, become ready, serve, drain, stop."""
 
 import asyncio
-import gc
 import math
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import cast
 
 import grpc
 import structlog
-import uvloop
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -29,22 +27,6 @@ _HEALTH = "grpc.health.v1.Health"
 _log = structlog.get_logger("server")
 
 Hook = Callable[[], Awaitable[None]]
-
-
-YOUNG_OBJECTS = 10_000
-"""New objects after which the collector looks for cycles among them.
-
-By default 700: a batch of some hundred memories would be looked at again and again while it is worked on.
-"""
-
-
-def run(main: Coroutine[Any, Any, None]) -> None:
-    """Runs a process's main on uvloop until it ends."""
-    # What was loaded by now stays for good: the collector need not go through it again.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS)
-    uvloop.run(main)
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from reverie.storage.v1 import (
     search_pb2_grpc,
     write_pb2_grpc,
 )
-from services.runtime import server
+from services.runtime import process, server
 from services.runtime.echo import Echo
 from services.runtime.telemetry import Metric, configure_logging
 from services.runtime.tokens import Keyring, Tokens
@@ -111,4 +111,4 @@ def _counted(hints: Hints) -> tuple[Metric, ...]:
 
 
 if __name__ == "__main__":
-    server.run(main())
+    process.run(main())

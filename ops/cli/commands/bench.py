@@ -44,9 +44,8 @@ def bench(
     home: HomeOption = None,
 ) -> None:
     """Measure what calls cost over their floor, and how good answers are. JSON: one record a bench."""
-    import uvloop
-
     from ops.bench.registry import BENCHES, CannotRunError, Options
+    from services.runtime import process
 
     if listing:
         _list(output)
@@ -59,7 +58,7 @@ def bench(
     records = []
     for each in chosen:
         try:
-            records.append(uvloop.run(_measure(each.load(), options)))
+            records.append(process.run(_measure(each.load(), options)))
         except CannotRunError as reason:
             raise CommandError(f"{each.name}: {reason}", code=COULD_NOT_RUN) from None
         _show(records[-1], output)

@@ -87,15 +87,14 @@ def drill(
 
 def _run(drills: "Sequence[Drill]", options: "Options", output: Output, docs: Path | None) -> "list[Record]":
     """Runs them; each record is printed as it comes, or all as a table at the end, and kept in the docs."""
-    import uvloop
-
     from ops.drills.drill import CannotRunError
     from ops.local.operate import StartError
+    from services.runtime import process
 
     records: list[Record] = []
     reason = ""
     try:
-        uvloop.run(_collect(drills, options, output, records))
+        process.run(_collect(drills, options, output, records))
     except (CannotRunError, StartError) as error:
         reason = str(error)
     if output is Output.TABLE:

@@ -2,7 +2,7 @@
 
 from mesh.__main__ import main
 from mesh.config import MeshConfig
-from services.runtime.server import run
+from services.runtime.process import run
 from services.runtime.telemetry import configure_logging
 from tests.stack.mesh.table import TABLE
 

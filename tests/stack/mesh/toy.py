@@ -18,7 +18,7 @@ from services.runtime.client import SERVER_OPTIONS, connect
 from services.runtime.errors import ReverieError, StoreDown, from_rpc_error
 from services.runtime.health import Health, HealthService
 from services.runtime.interceptors import refuse
-from services.runtime.server import run
+from services.runtime.process import run
 from tests.stack.mesh.table import TELL
 
 Context = grpc.aio.ServicerContext[Any, Any]

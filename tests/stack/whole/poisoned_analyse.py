@@ -7,7 +7,7 @@ from unittest.mock import patch
 from services.analyse import __main__ as analyse
 from services.analyse.embed import Embed
 from services.analyse.stage import StageError, Work
-from services.runtime.server import run
+from services.runtime.process import run
 
 
 class Poisoned(Embed):
