@@ -5,6 +5,7 @@ of float32, little-endian, and ids are UUIDs. Statements are prepared once and k
 are first used, and again after the database was away.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ class Pool:
     def __init__(self, address: Address, role: str, size: int) -> None:
         self._password_file = address.secrets / role
         self._waiting = 0
+        self._given_back: set[asyncio.Task[None]] = set()
         self._most_waiting = size * WAITING
         self._pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
             host=str(address.socket),
@@ -132,9 +134,10 @@ class Pool:
             with failures():
                 yield connection
         finally:
-            # Of a connection that broke the pool may have heard first, and has taken it back.
-            with suppress(asyncpg.InternalClientError):
-                await self._pool.release(connection)
+            # The driver takes it back in a task of its own: whoever has the answer need not wait for that.
+            giving_back = asyncio.ensure_future(self._give_back(connection))
+            self._given_back.add(giving_back)
+            giving_back.add_done_callback(self._given_back.discard)
 
     @asynccontextmanager
     async def snapshot(self) -> "AsyncIterator[Connection]":
@@ -148,6 +151,11 @@ class Pool:
     async def close(self) -> None:
         """Closes every connection, each when its work is done."""
         await self._pool.close()
+
+    async def _give_back(self, connection: "Connection") -> None:
+        # Of a connection that broke the pool may have heard first, and has taken it back.
+        with suppress(asyncpg.InternalClientError):
+            await self._pool.release(connection)
 
     async def _acquire(self) -> "Connection":
         if self._waiting >= self._most_waiting:
