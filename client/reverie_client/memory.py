@@ -27,7 +27,7 @@ class AnalysisResult:
     """Of the vector, if the stage makes one."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False)  # not frozen: a page makes fifty, and those would take twice as long
 class Memory:
     """A memory as Reverie holds it."""
 

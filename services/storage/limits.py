@@ -14,6 +14,9 @@ MAX_NAMES = 200
 
 USUAL_PAGE, MAX_PAGE = 50, 200
 
+_ORDERS = frozenset(read_pb2.TimelineOrder.values())
+_VIEWS = frozenset(memory_pb2.MemoryView.values())
+
 _MAX_KINDS = 8
 _MAX_TEXTS = 32
 _MAX_LABEL = 64
@@ -41,17 +44,19 @@ def page_size(asked: int) -> int:
 def of_list(request: read_pb2.ListMemoriesRequest) -> Iterator[Violation]:
     """What a request for a page of the timeline breaks."""
     yield from _parent(request.parent)
-    yield from of_time_range(request.time_range)
-    yield from of_filter(request.filter)
+    if request.HasField("time_range"):
+        yield from of_time_range(request.time_range)
+    if request.HasField("filter"):
+        yield from of_filter(request.filter)
     yield from of_page(request.page_size, request.page_token)
-    yield from _enum("order", request.order, read_pb2.TimelineOrder.values())
-    yield from _enum("view", request.view, memory_pb2.MemoryView.values())
+    yield from _enum("order", request.order, _ORDERS)
+    yield from _enum("view", request.view, _VIEWS)
 
 
 def of_batch_get(request: read_pb2.BatchGetMemoriesRequest) -> Iterator[Violation]:
     """What a request for several memories breaks."""
     yield from _parent(request.parent)
-    yield from _enum("view", request.view, memory_pb2.MemoryView.values())
+    yield from _enum("view", request.view, _VIEWS)
     if not 1 <= len(request.names) <= MAX_NAMES:
         yield Violation("names", f"has 1 to {MAX_NAMES} entries")
         return
