@@ -97,7 +97,11 @@ class Pool:
     def __init__(self, address: Address, role: str, size: int) -> None:
         self._password_file = address.secrets / role
         self._waiting = 0
+        self._kept: list[Connection] = []
+        """Those that nobody uses: the driver's pool takes and gives by tasks and timers, which for a small
+        statement is as long as the statement."""
         self._given_back: set[asyncio.Task[None]] = set()
+        self._closing = False
         self._most_waiting = size * WAITING
         self._pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
             host=str(address.socket),
@@ -129,15 +133,18 @@ class Pool:
         Overloaded if all are busy for too long, or too many wait already.
         """
         with failures():
-            connection = await self._acquire()
+            connection = self._kept_one() or await self._acquire()
+        in_order = False
         try:
             with failures():
                 yield connection
+            in_order = True
         finally:
-            # The driver takes it back in a task of its own: whoever has the answer need not wait for that.
-            giving_back = asyncio.ensure_future(self._give_back(connection))
-            self._given_back.add(giving_back)
-            giving_back.add_done_callback(self._given_back.discard)
+            # One that may be broken, or in the middle of something, is for the driver's pool to look at.
+            if in_order and not (self._waiting or self._closing):
+                self._kept.append(connection)
+            else:
+                self._give_back(connection)
 
     @asynccontextmanager
     async def snapshot(self) -> "AsyncIterator[Connection]":
@@ -150,9 +157,27 @@ class Pool:
 
     async def close(self) -> None:
         """Closes every connection, each when its work is done."""
+        self._closing = True
+        while self._kept:
+            self._give_back(self._kept.pop())
         await self._pool.close()
 
-    async def _give_back(self, connection: "Connection") -> None:
+    def _kept_one(self) -> "Connection | None":
+        """A connection that the last call left; None if there is none that still works."""
+        while self._kept:
+            connection = self._kept.pop()
+            with suppress(asyncpg.InterfaceError):  # the driver's pool has taken back one that broke
+                if not connection.is_closed():
+                    return connection
+        return None
+
+    def _give_back(self, connection: "Connection") -> None:
+        """Lets the driver's pool have a connection, which takes it in a task of its own."""
+        giving_back = asyncio.ensure_future(self._released(connection))
+        self._given_back.add(giving_back)
+        giving_back.add_done_callback(self._given_back.discard)
+
+    async def _released(self, connection: "Connection") -> None:
         # Of a connection that broke the pool may have heard first, and has taken it back.
         with suppress(asyncpg.InternalClientError):
             await self._pool.release(connection)

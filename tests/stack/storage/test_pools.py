@@ -1,17 +1,18 @@
 """What a call is told when all connections are busy, and what goes on all the same."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
 from reverie.storage.v1 import search_pb2
-from services.runtime.errors import Overloaded, StalePrimary
+from services.runtime.errors import Overloaded, StalePrimary, StoreDown
 from services.runtime.tokens import ConsistencyToken
 from services.storage import database as databases
 from services.storage.database import Address, Database, PoolSizes
 from services.storage.search import SearchService
 from services.storage.segments import SegmentCache, Segments
+from tests.stack.servers import Server, until
 from tests.stack.storage.harness import Context, Storage, batch, context, create, enter, owner_of
 
 SMALL = PoolSizes(read=1, search=2, write=1, bulk=1, analysis=1, admin=1)
@@ -88,3 +89,39 @@ async def test_a_search_that_must_know_the_history_waits_for_no_other_search(add
             await searches.Search(
                 search_pb2.SearchRequest(parent="users/ana", page_size=5), context(Context())
             )
+
+
+async def test_a_connection_is_used_again_but_for_one_that_broke(postgres: Server, address: Address) -> None:
+    async with Database.opened(address, SMALL) as database:
+        first = await _backend(database)
+        assert await _backend(database) == first
+        await postgres.execute(f"SELECT pg_terminate_backend({first})")
+
+        async def works() -> bool:
+            with suppress(StoreDown):  # until the end of the connection has come in
+                return await _backend(database) != first
+            return False
+
+        await until(works, "reads go on with another connection", seconds=10)
+
+
+async def test_a_statement_that_is_given_up_is_in_nobody_s_way(postgres: Server, address: Address) -> None:
+    async with Database.opened(address, SMALL) as database:
+        sleeping = asyncio.ensure_future(database.read.fetch("SELECT pg_sleep(600)"))
+        seer = await postgres.connect(database=address.name)
+
+        async def sleeps() -> bool:
+            seen = "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'"
+            return bool(await seer.fetch(seen))
+
+        await until(sleeps, "the statement is under way")
+        await seer.close()
+        sleeping.cancel()
+        await asyncio.gather(sleeping, return_exceptions=True)
+        for _ in range(2):
+            assert [*(await database.read.fetch("SELECT 7"))[0]] == [7]
+
+
+async def _backend(database: Database) -> int:
+    ((pid,),) = await database.read.fetch("SELECT pg_backend_pid()")
+    return int(pid)

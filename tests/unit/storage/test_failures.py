@@ -71,11 +71,15 @@ def test_a_fault_of_ours_stays_what_it_is() -> None:
 async def test_a_connection_that_the_pool_took_back_itself_hides_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Taken:
-        async def acquire(self, timeout: float) -> str:  # noqa: ASYNC109  (the driver's own)
-            return "connection"
+    class Broken:
+        def is_closed(self) -> bool:
+            raise asyncpg.InterfaceError("the connection has been released back to the pool")
 
-        async def release(self, _connection: str) -> None:
+    class Taken:
+        async def acquire(self, timeout: float) -> Broken:  # noqa: ASYNC109  (the driver's own)
+            return Broken()
+
+        async def release(self, _connection: Broken) -> None:
             raise asyncpg.InternalClientError("called on a free connection holder")
 
     pool = Pool(Address(tmp_path, "reverie", tmp_path), "write", 1)
