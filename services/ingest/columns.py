@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from itertools import count, repeat
+from itertools import repeat
 
 from reverie.ingest.v1.ingest_pb2 import CreateMemoryRequest, MemoryColumns
 from services.ingest import ids, rows
@@ -37,8 +37,7 @@ def check(columns: MemoryColumns) -> None:
 
 def rows_of(owner: Owner, columns: MemoryColumns, now: datetime) -> Iterator[Row | InvalidArgument]:
     """The row of each memory, or what is wrong with it, as it would be of an item."""
-    for at, id_, text, occurred_at, precision, offset, kind, conversation, speaker, position in zip(
-        count(),
+    for id_, text, occurred_at, precision, offset, kind, conversation, speaker, position in zip(
         _cut(columns.ids),
         columns.texts,
         columns.occurred_at,
@@ -48,6 +47,7 @@ def rows_of(owner: Owner, columns: MemoryColumns, now: datetime) -> Iterator[Row
         columns.conversations or repeat(""),
         columns.speakers or repeat(""),
         columns.positions or repeat(0),
+        strict=False,  # what is left out repeats for ever
     ):
         found = None
         if (
@@ -60,34 +60,15 @@ def rows_of(owner: Owner, columns: MemoryColumns, now: datetime) -> Iterator[Row
                 owner, id_, text, kind or NOTE, precision or INSTANT, occurred_at, offset,
                 conversation, speaker, position if conversation else None,
             )  # fmt: skip
-        yield found or _long_way(owner, columns, at, now)
-
-
-def _long_way(owner: Owner, columns: MemoryColumns, at: int, now: datetime) -> Row | InvalidArgument:
-    """What is made of it as an item."""
-    try:
-        return rows.row(owner, _item(columns, at), None, 0, now)
-    except InvalidArgument as wrong:
-        return wrong
-
-
-def _item(columns: MemoryColumns, at: int) -> CreateMemoryRequest:
-    request = CreateMemoryRequest(memory_id=ids.to_text(columns.ids[_ID * at :][:_ID]))
-    memory = request.memory
-    memory.text = columns.texts[at]
-    seconds, microseconds = divmod(columns.occurred_at[at], _SECOND)
-    memory.occurred_at.seconds, memory.occurred_at.nanos = seconds, microseconds * 1_000
-    if columns.occurred_precisions:
-        memory.occurred_precision = columns.occurred_precisions[at]
-    if columns.occurred_offsets and columns.occurred_offsets[at] != NO_OFFSET:
-        memory.occurred_utc_offset.seconds = columns.occurred_offsets[at] * 60
-    if columns.kinds:
-        memory.kind = columns.kinds[at]
-    if columns.conversations and columns.conversations[at]:
-        memory.source.conversation = columns.conversations[at]
-        memory.source.speaker = columns.speakers[at] if columns.speakers else ""
-        memory.source.position = columns.positions[at] if columns.positions else 0
-    return request
+        if found is None:
+            # The long way, as an item: that says what is wrong.
+            item = CreateMemoryRequest(memory_id=ids.to_text(id_))
+            rows.put_common(
+                item.memory, text, kind, precision, occurred_at, offset, conversation, speaker, position
+            )
+            yield rows.tried(owner, item, None, 0, now)
+        else:
+            yield found
 
 
 def _cut(joined: bytes) -> Sequence[bytes]:

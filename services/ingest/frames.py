@@ -10,7 +10,7 @@ from services.ingest.batcher import BulkWrite
 from services.ingest.bulk import BulkOutcome, Part
 from services.ingest.lane import Owner
 from services.ingest.receipts import Receipts, is_created, refuse
-from services.ingest.rows import Row, row
+from services.ingest.rows import Row, tried
 from services.ingest.stream import Frame
 from services.runtime.errors import InvalidArgument, ReverieError
 
@@ -122,7 +122,4 @@ def _row(owner: Owner, parent: str, item: StreamItem, now: datetime) -> Row | In
     request = item.request
     if request.parent and request.parent != parent:
         return InvalidArgument.of("parent", "is left out or that of the stream")
-    try:
-        return row(owner, request, None, 0, now)
-    except InvalidArgument as wrong:
-        return wrong
+    return tried(owner, request, None, 0, now)

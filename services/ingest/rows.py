@@ -19,6 +19,7 @@ from services.ingest import fingerprint, ids, validation, writes
 from services.ingest.content import DAY, INSTANT, NOTE, complete, date_of
 from services.ingest.lane import FRAME, Operation, Owner
 from services.ingest.writes import Origin
+from services.runtime.errors import InvalidArgument
 from services.runtime.terms import ANALYZER, terms_and_traits
 
 NO_OFFSET = -32_768
@@ -69,6 +70,16 @@ def row(owner: Owner, request: CreateMemoryRequest, origin: Origin | None, index
     return found or _of(writes.create(owner, request, origin, index, now))
 
 
+def tried(
+    owner: Owner, request: CreateMemoryRequest, origin: Origin | None, index: int, now: datetime
+) -> Row | InvalidArgument:
+    """The same, or what is wrong with the item."""
+    try:
+        return row(owner, request, origin, index, now)
+    except InvalidArgument as wrong:
+        return wrong
+
+
 def put(columns: CreateColumns, rows: Sequence[Row]) -> None:
     """Fills empty columns, all but the owners."""
     (
@@ -104,7 +115,10 @@ def put_operation(operation: WriteOperation, row: Row) -> None:
         content.memory.CopyFrom(row.rare)
         complete(content.memory)
     else:
-        _put_common(content.memory, row)
+        put_common(
+            content.memory, row.text, row.kind, row.occurred_precision, row.occurred_at, row.occurred_offset,
+            row.conversation, row.speaker, row.position,
+        )  # fmt: skip
     content.terms, content.traits, content.analyzer = row.terms, row.traits, ANALYZER
 
 
@@ -142,6 +156,28 @@ def common(
         owner.owner + id_, _FIXED + len(encoded) + len(terms) + len(names), None, id_, occurred_at, offset,
         precision, kind, traits, mark, terms, text, conversation, speaker, position or 0,
     )  # fmt: skip
+
+
+def put_common(
+    memory: Memory,
+    text: str,
+    kind: int,
+    precision: int,
+    occurred_at: int,
+    offset: int,
+    conversation: str,
+    speaker: str,
+    position: int,
+) -> None:
+    """Fills an empty memory with what `common` takes; without a conversation there is no source."""
+    memory.text = text
+    memory.kind, memory.occurred_precision = kind, precision  # type: ignore[assignment]
+    memory.occurred_at.FromMicroseconds(occurred_at)
+    if offset != NO_OFFSET:
+        memory.occurred_utc_offset.seconds = offset * 60
+    if conversation:
+        source = memory.source
+        source.conversation, source.speaker, source.position = conversation, speaker, position
 
 
 def _usual(owner: Owner, id_: bytes, memory: Memory) -> Row | None:
@@ -194,17 +230,6 @@ def _of(operation: Operation) -> Row:
         memory.kind, content.traits, operation.change.create.fingerprint, content.terms, memory.text,
         source.conversation, source.speaker, source.position,
     )  # fmt: skip
-
-
-def _put_common(memory: Memory, row: Row) -> None:
-    memory.text = row.text
-    memory.kind, memory.occurred_precision = row.kind, row.occurred_precision  # type: ignore[assignment]
-    memory.occurred_at.FromMicroseconds(row.occurred_at)
-    if row.occurred_offset != NO_OFFSET:
-        memory.occurred_utc_offset.seconds = row.occurred_offset * 60
-    if row.conversation:
-        source = memory.source
-        source.conversation, source.speaker, source.position = row.conversation, row.speaker, row.position
 
 
 def _put_rare(into: Memory, memory: Memory) -> None:

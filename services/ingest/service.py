@@ -18,7 +18,7 @@ from services.ingest.batcher import Batcher, BulkWrite
 from services.ingest.bulk import Group
 from services.ingest.lane import Committed, Operation, Owner
 from services.ingest.receipts import Receipts, refuse
-from services.ingest.rows import Row, row
+from services.ingest.rows import Row, tried
 from services.ingest.streaming import Streams
 from services.ingest.turns import SLICE
 from services.ingest.writes import Origin
@@ -254,10 +254,7 @@ def _prepared(
     """The row of an item of a batch, or what is wrong with it."""
     if item.parent and item.parent != parent:
         return InvalidArgument.of("parent", "is left out or that of the batch")
-    try:
-        return row(owner, item, origin, index, now)
-    except InvalidArgument as wrong:
-        return wrong
+    return tried(owner, item, origin, index, now)
 
 
 def _target(request: ingest_pb2.UpdateMemoryRequest) -> tuple[str, UUID, int]:
