@@ -172,7 +172,9 @@ def put_common(
     """Fills an empty memory with what `common` takes; without a conversation there is no source."""
     memory.text = text
     memory.kind, memory.occurred_precision = kind, precision  # type: ignore[assignment]
-    memory.occurred_at.FromMicroseconds(occurred_at)
+    # Not by FromMicroseconds, which has no word for an instant that is out of range.
+    seconds, microseconds = divmod(occurred_at, 1_000_000)
+    memory.occurred_at.seconds, memory.occurred_at.nanos = seconds, microseconds * 1_000
     if offset != NO_OFFSET:
         memory.occurred_utc_offset.seconds = offset * 60
     if conversation:

@@ -1,10 +1,11 @@
 """Columns of a stream: what they say is what items say."""
 
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reverie.ingest.v1.ingest_pb2 import CreateMemoryRequest, MemoryColumns
@@ -92,7 +93,11 @@ _new = st.builds(
 )
 
 
+_BEFORE_YEAR_1 = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=3)))
+
+
 @given(st.lists(_new, min_size=1, max_size=4))
+@example([NewMemory("x", occurred_at=_BEFORE_YEAR_1, id=SOME_ID)])
 @settings(max_examples=200)
 def test_our_client_says_the_same_by_columns_as_by_items(some: list[NewMemory]) -> None:
     usual = [(new, one) for new in some if (one := client.usual(new)) is not None]
