@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from ops.drills import crowd, measure
@@ -23,14 +25,42 @@ _CALLERS = 16
 _WARMING = 5.0
 """A platform that has just started answers half of what it can: connections and plans are yet to be made."""
 _MEASURED = 3.0
-_USUAL = 10.0
-_FLOOD = 8.0
+_WAVES = 4
+"""Usual calls and floods in turn: a machine with neighbours changes in seconds by more than is measured."""
+_SETTLING = 1.0
+"""After a flood, the first usual calls are not yet so."""
+_USUAL = 5.0
+_FLOOD = 4.0
 _REFUSED = "Overloaded"
+_MEANT = 0.9
+"""A flood is one from this share of what was meant on."""
 _SEEDS = 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """Calls at the capacity, and then a flood of them."""
+
+    capacity: float
+    """Calls a second."""
+    usual: Sequence[Call]
+    flood: Sequence[Call]
+
+    @property
+    def offered(self) -> int:
+        """Calls of the flood that began while they were to: a generator that falls behind asks for less."""
+        ends = min((call.arrived for call in self.flood), default=0.0) + _FLOOD
+        return sum((call.began or call.arrived) < ends for call in self.flood)
+
+    @property
+    def is_one(self) -> bool:
+        """Whether as much was asked for as was meant, and some of it refused."""
+        meant = TIMES * self.capacity * _FLOOD
+        return self.offered > _MEANT * meant and any(not call.ok for call in self.flood)
+
+
 class Overload(Fault):
-    """Finds the capacity, then the p95 that is usual at it, then asks for three times of it."""
+    """Finds the capacity, then asks in turn for what it can answer and for three times of it."""
 
     def __init__(self, scene: Scene, clock: MonotonicClock = monotonic) -> None:
         self.victims = ()
@@ -40,11 +70,10 @@ class Overload(Fault):
         self._stack = AsyncExitStack()
         self._crowd: Crowd | None = None
         self._saturated = 0.0
-        self._usual: Sequence[Call] = ()
-        self._flood: Sequence[Call] = ()
+        self._waves: list[Wave] = []
 
     async def strike(self) -> None:
-        """All three."""
+        """All of it."""
         self._crowd = await self._stack.enter_async_context(
             crowd.gathered(self._scene.platform, _PROCESSES, _USERS, self._seed)
         )
@@ -52,39 +81,47 @@ class Overload(Fault):
         await self._crowd.does(Saturate(_CALLERS, _WARMING))
         saturated = await self._crowd.does(Saturate(_CALLERS, _MEASURED))
         self._saturated = sum(call.ok for call in saturated) / _MEASURED
-        self._scene.say(f"{self._capacity:,.0f} calls/s, its capacity, for {_USUAL:g} s")
-        self._usual = await self._crowd.does(Arrive(self._capacity, _USUAL))
-        self._scene.say(f"{TIMES * self._capacity:,.0f} calls/s for {_FLOOD:g} s")
-        self.fell_at = self._clock()
-        self._flood = await self._crowd.does(Arrive(TIMES * self._capacity, _FLOOD))
+        capacity = _PLANNED * self._saturated
+        usual, flood = Arrive(capacity, _USUAL), Arrive(TIMES * capacity, _FLOOD)
+        self._scene.say(
+            f"{_WAVES} times {usual.rate:,.0f} calls/s, its capacity, for {_USUAL:g} s, "
+            f"then {flood.rate:,.0f} for {_FLOOD:g} s"
+        )
+        for _ in range(_WAVES):
+            await self._crowd.does(Arrive(capacity, _SETTLING))
+            calls = await self._crowd.does(usual)
+            self.fell_at = self.fell_at or self._clock()
+            self._waves.append(Wave(capacity, calls, await self._crowd.does(flood)))
         self.recovers_from = max(call.arrived for call in self._flood)
 
     def is_over(self) -> bool:
-        """Once it has ended."""
-        return bool(self._flood)
+        """Once the last wave has passed."""
+        return len(self._waves) == _WAVES
 
     def proof(self) -> Mapping[str, Any]:
         """How much was asked for, and what became of it."""
-        refused = sum(call.error.startswith(_REFUSED) for call in self._flood)
+        flood = self._flood
+        refused = sum(call.error.startswith(_REFUSED) for call in flood)
         return {
             "saturated_calls_per_second": round(self._saturated),
-            "capacity_calls_per_second": round(self._capacity),
-            "offered_calls_per_second": round(self._offered),
-            "offered": len(self._flood),
-            "accepted": sum(call.ok for call in self._flood),
+            "capacity_calls_per_second": round(_PLANNED * self._saturated),
+            "offered_calls_per_second": round(sum(wave.offered for wave in self._waves) / (_WAVES * _FLOOD)),
+            "offered": len(flood),
+            "accepted": sum(call.ok for call in flood),
             "refused": refused,
+            "usual_refused": sum(not call.ok for call in self._usual),
             "ended_otherwise": measure.counted(
-                call.error for call in self._flood if call.error and not call.error.startswith(_REFUSED)
+                call.error for call in flood if call.error and not call.error.startswith(_REFUSED)
             ),
-            "usual_p95_ms": self._p95(self._usual),
-            "accepted_p95_ms": self._p95(self._flood),
-            "generator_late_p95_ms": self._late(self._flood),
-            "done": [f"{TIMES} times the capacity in calls for {_FLOOD:g} s"],
+            "usual_p95_ms": _p95(self._usual),
+            "accepted_p95_ms": _p95(flood),
+            "generator_late_p95_ms": _late(flood),
+            "done": [f"{TIMES} times the capacity in calls for {_FLOOD:g} s, {_WAVES} times"],
         }
 
     def took_place(self) -> bool:
-        """Whether as much was asked for as was meant, and some of it refused."""
-        return self._offered > 0.9 * TIMES * self._capacity and any(not call.ok for call in self._flood)
+        """Whether each wave was one."""
+        return self.is_over() and all(wave.is_one for wave in self._waves)
 
     async def reckoning(self) -> Account:
         """What the crowd was promised, and whether it holds."""
@@ -93,7 +130,7 @@ class Overload(Fault):
             acknowledged, findings = await self._crowd.reckoning()
         except RuntimeError as error:
             return Account(obstacle=str(error))
-        usual, accepted = self._p95(self._usual), self._p95(self._flood)
+        usual, accepted = _p95(self._usual), _p95(self._flood)
         ratios = {SLOWER: round(accepted / usual, 3)} if usual and accepted else {}
         return Account(acknowledged, findings, ratios)
 
@@ -102,25 +139,23 @@ class Overload(Fault):
         await self._stack.aclose()
 
     @property
-    def _capacity(self) -> float:
-        return _PLANNED * self._saturated
+    def _usual(self) -> Sequence[Call]:
+        return [*chain.from_iterable(wave.usual for wave in self._waves)]
 
     @property
-    def _offered(self) -> float:
-        """Calls a second that did begin while they were to: a generator that falls behind asks for less."""
-        ends = min((call.arrived for call in self._flood), default=0.0) + _FLOOD
-        return sum((call.began or call.arrived) < ends for call in self._flood) / _FLOOD
+    def _flood(self) -> Sequence[Call]:
+        return [*chain.from_iterable(wave.flood for wave in self._waves)]
 
-    @staticmethod
-    def _p95(calls: Sequence[Call]) -> float | None:
-        """Of those that were accepted, in milliseconds from when each did begin; None if none was.
 
-        The generator has no core of its own: what it is late by is told apart.
-        """
-        took = sorted((call.ended - (call.began or call.arrived)) * 1000 for call in calls if call.ok)
-        return round(measure.percentile(took, 0.95), 3) if took else None
+def _p95(calls: Sequence[Call]) -> float | None:
+    """Of those that were accepted, in milliseconds from when each did begin; None if none was.
 
-    @staticmethod
-    def _late(calls: Sequence[Call]) -> float:
-        late = sorted(((call.began or call.arrived) - call.arrived) * 1000 for call in calls)
-        return round(measure.percentile(late, 0.95), 3)
+    The generator has no core of its own: what it is late by is told apart.
+    """
+    took = sorted((call.ended - (call.began or call.arrived)) * 1000 for call in calls if call.ok)
+    return round(measure.percentile(took, 0.95), 3) if took else None
+
+
+def _late(calls: Sequence[Call]) -> float:
+    late = sorted(((call.began or call.arrived) - call.arrived) * 1000 for call in calls)
+    return round(measure.percentile(late, 0.95), 3)

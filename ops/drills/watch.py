@@ -31,7 +31,12 @@ class Watch:
         """`supervisor` or `mesh`; empty: nobody has."""
 
     async def until_noticed(self) -> None:
-        """Returns when somebody has. Cancel it when there is nothing more to notice."""
+        """Returns when somebody has, at once if it befalls nobody. Cancel it when there is nothing more.
+
+        A look at all processes takes milliseconds of a core that the platform shares.
+        """
+        if not self._victims:
+            return
         while not self.noticed_by:
             await asyncio.sleep(_PAUSE)
             self.noticed_by = await self._by()
