@@ -1,7 +1,6 @@
 """Makes processes that end with the one that made them, however that ends."""
 
 import asyncio
-import contextlib
 import ctypes
 import os
 import signal
@@ -78,21 +77,14 @@ class Spawner:
 
 
 def _bind_to(parent: int) -> Callable[[], None]:
-    """What a child runs before its program: ask to be killed when the parent ends, and to wait for its turn.
-
-    Some forty processes share few cores. By itself the kernel lets whoever wakes up interrupt who works; of
-    the policy SCHED_BATCH nobody is interrupted for that, and each gets as much as before (decision 5).
-    """
+    """What a child runs before its program: ask to be killed when the parent ends."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
-    no_priority = os.sched_param(0)
 
     def bind() -> None:
         failed = prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
         # The parent may have ended before: then nobody sends the signal any more.
         if failed or os.getppid() != parent:
             os._exit(_NOT_OURS_ANY_MORE)
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_BATCH, no_priority)
 
     return bind
 

@@ -28,5 +28,5 @@ class AnalyseConfig(ServiceConfig):
     poll_seconds: float = Field(default=1.5, gt=0, le=60)
     """How long to wait for a hint before looking for due work without one."""
 
-    niceness: int = Field(default=10, ge=0, le=19)
-    """How far it steps back behind everything else on the machine."""
+    niceness: int = Field(default=19, ge=0, le=19)
+    """How far it steps back behind everything else on the machine; 0: not at all."""

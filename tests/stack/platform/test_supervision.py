@@ -75,12 +75,6 @@ async def test_a_supervisor_that_is_killed_leaves_no_process(home: Home, start: 
     await until(lambda: not leftovers.remaining(home))
 
 
-async def test_no_process_interrupts_another_by_waking_up(home: Home, start: Start) -> None:
-    start("a")
-    await is_ready(home)
-    assert os.sched_getscheduler(last(home).alive["a"].pid) == os.SCHED_BATCH
-
-
 async def test_a_stopped_process_dies_with_its_supervisor_too(home: Home, start: Start) -> None:
     supervisor = start("a")
     await is_ready(home)

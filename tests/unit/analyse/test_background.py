@@ -11,22 +11,35 @@ from services.analyse import background
 
 AUTOGROUP = Path("/proc/self/autogroup")
 PROGRAM = """
+import os, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from services.analyse.background import step_back
-with ThreadPoolExecutor(1, "stage", step_back, (7,)) as thread:
-    thread.submit(int).result()
+with ThreadPoolExecutor(1, "stage", step_back, (int(sys.argv[1]),)) as thread:
+    print(thread.submit(os.sched_getscheduler, 0).result(), os.sched_getscheduler(0))
 print(Path("/proc/self/autogroup").read_text())
 """
 
 
-def session_after(*, of_its_own: bool) -> str:
-    command = [sys.executable, "-c", PROGRAM]
+def process_after(niceness: int, *, of_its_own: bool) -> tuple[str, str]:
+    """The policies of the thread that stepped back and of the first one, and the process's autogroup."""
+    command = [sys.executable, "-c", PROGRAM, str(niceness)]
     environment = {"PYTHONPATH": ":".join(sys.path)}
     run = subprocess.run(
         command, env=environment, start_new_session=of_its_own, capture_output=True, check=True, text=True
     )
-    return run.stdout.strip()
+    policies, autogroup = run.stdout.strip().split("\n")
+    return policies, autogroup
+
+
+def session_after(*, of_its_own: bool) -> str:
+    return process_after(7, of_its_own=of_its_own)[1]
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel has no autogroups")
+def test_whoever_wakes_up_for_a_call_need_not_wait_for_a_thread_that_stepped_back() -> None:
+    assert process_after(7, of_its_own=True)[0] == f"{os.SCHED_IDLE} {os.SCHED_OTHER}"
+    assert process_after(0, of_its_own=True)[0] == f"{os.SCHED_OTHER} {os.SCHED_OTHER}"
 
 
 @pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel has no autogroups")
