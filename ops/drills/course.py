@@ -4,12 +4,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import Any
 
 from ops.drills import checker, measure
 from ops.drills.checker import Damage, Finding
-from ops.drills.drill import CannotRunError, Drill, Pace
+from ops.drills.drill import Drill, Pace
 from ops.drills.faults import Account, Fault
 from ops.drills.hypothesis import Hypothesis
 from ops.drills.load import Load, load
@@ -18,6 +17,7 @@ from ops.drills.readback import what_is_there
 from ops.drills.record import Record, Verdict
 from ops.drills.sabotage import Sabotage, Saboteur
 from ops.drills.scene import Scene
+from ops.drills.steady import quiet, until_steady
 from ops.drills.watch import Watch
 from reverie_client import ReverieError
 from services.runtime.clock import MonotonicClock, monotonic
@@ -98,45 +98,28 @@ class Course:
             fault = self.drill.fault(replace(self.scene, is_calm=lambda: self._is_even(working)))
             stack.push_async_callback(fault.leave)
             watch = Watch(self.scene, fault.victims, self.clock)
-            await self._until_even(working)
+            await self._until_steady(working)
             async with self._noticing(watch):
                 await self._strike(fault)
                 await self._recover(fault, working)
             if self.sabotage is Sabotage.STALE:
                 await self._damage(working)
-            await self._quiet(working, self.pace.after)
+            await quiet(working, self.pace.after, self.clock)
             self.moments.ended = self.clock()
             await working.stop()
             return self._record(fault, watch, working, await self._reckon(fault, working))
 
-    async def _until_even(self, working: Load) -> None:
-        """Begins the load, and lets it run evenly for a while."""
-        self.scene.say(f"{self.drill.traffic.rate:g} calls/s")
+    async def _until_steady(self, working: Load) -> None:
+        """Begins the load, and returns when it has run evenly for a while."""
+        rate = self.drill.traffic.rate
+        self.scene.say(f"{rate:g} calls/s")
         working.start()
-        deadline = self.clock() + self.pace.even_within.total_seconds()
-        while not self._is_even(working):
-            working.check()
-            if self.clock() > deadline:
-                if not working.answers:
-                    raise CannotRunError(
-                        "no call is answered, and nothing is broken yet: see `reverie status`"
-                    )
-                self.scene.say("calls are not answered promptly: is the machine busy? going on all the same")
-                break
-            await asyncio.sleep(_PAUSE)
-        self.moments.begun = self.clock()
-        await self._quiet(working, self.pace.before)
-        until_now = Window(self.moments.begun, self.clock())
-        self.moments.rate_before = measure.rate(working.calls, until_now)
+        before = await until_steady(working, rate, self.pace, self.scene.say, self.clock)
+        self.moments.begun = before.begin
+        self.moments.rate_before = measure.rate(working.calls, before)
 
     def _is_even(self, working: Load) -> bool:
         return measure.is_even(working.calls, self.drill.traffic.rate, self.clock())
-
-    async def _quiet(self, working: Load, duration: timedelta) -> None:
-        end = self.clock() + duration.total_seconds()
-        while (left := end - self.clock()) > 0:
-            working.check()
-            await asyncio.sleep(min(left, _LOOK_PAUSE))
 
     async def _strike(self, fault: Fault) -> None:
         self.moments.struck = self.clock()

@@ -16,10 +16,10 @@ HEALTHY = "a healthy platform"
 class Pace:
     """How long the quiet parts of a drill take."""
 
-    even_within: timedelta = timedelta(seconds=20)
-    """How long an even load is waited for: what was just started answers the first calls slowly."""
+    even_within: timedelta = timedelta(minutes=3)
+    """How long an even load is waited for: what has just started answers slowly, as does a busy machine."""
     before: timedelta = timedelta(seconds=5)
-    """From when the load runs evenly to the injection."""
+    """So long the load runs evenly right before the injection."""
     after: timedelta = timedelta(seconds=5)
     """From the recovery to the end of the load."""
     give_up: timedelta = timedelta(seconds=90)

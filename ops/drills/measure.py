@@ -120,19 +120,19 @@ def rate(calls: Iterable[Call], window: Window) -> float:
     return answered / (window.end - window.begin)
 
 
-def is_even(calls: Sequence[Call], rate: float, now: float) -> bool:
-    """Whether what arrived within half a second, half a second ago, was answered as fast as it came.
+def is_even(calls: Sequence[Call], rate: float, now: float, over: float = _PROMPT) -> bool:
+    """Whether what arrived within so many seconds, until half a second ago, was answered as fast as it came.
 
     `calls`: in the order in which they ended. Only the last are looked at, for it is asked again and again.
     """
-    since, until = now - 2 * _PROMPT, now - _PROMPT
+    since, until = now - over - _PROMPT, now - _PROMPT
     latest = takewhile(lambda call: call.ended >= since, reversed(calls))
     prompt = sum(
         1
         for call in latest
         if since <= call.arrived < until and call.ok and call.ended - call.arrived < _PROMPT
     )
-    return prompt >= EVEN_AT * rate * _PROMPT
+    return prompt >= EVEN_AT * rate * over
 
 
 def back_at(answers: Sequence[float], healthy_at: float, rate_before: float, now: float) -> float | None:

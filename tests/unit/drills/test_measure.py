@@ -76,6 +76,15 @@ def test_a_load_is_even_once_what_arrives_is_answered_promptly() -> None:
     assert not is_even([], rate=100, now=1.3)
 
 
+def test_a_load_was_even_for_a_while_if_it_was_all_the_time() -> None:
+    prompt = [Call("read", False, at / 100, at / 100 + 0.02) for at in range(300)]
+    assert is_even(prompt, rate=100, now=3.5, over=3)
+    slow_at_first = [Call("read", False, at / 100, 2.0) for at in range(100)]
+    recovered = [*slow_at_first, *prompt[200:]]
+    assert is_even(recovered, rate=100, now=3.5)
+    assert not is_even(recovered, rate=100, now=3.5, over=3)
+
+
 def test_a_load_is_back_once_a_second_has_as_many_answers_as_before() -> None:
     steady = [at / 10 for at in range(100)]
     assert back_at(steady, healthy_at=2.05, rate_before=10, now=3.1) == 2.05
