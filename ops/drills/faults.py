@@ -226,10 +226,11 @@ class Restarted(Fault):
         for number, unit in enumerate(self._units, 1):
             self._scene.say(f"restarting {' and '.join(unit)} ({number} of {len(self._units)})")
             await self._restart(*unit)
-            await platform.wait_healthy(self._within)
+            # Calm comes last, and costs nothing to look for: mostly one look at all the platform is enough.
             await platform.until(
                 self._scene.is_calm, self._within, f"calls were not prompt again after {unit[0]}"
             )
+            await platform.wait_healthy(self._within)
 
     async def _restart(self, first: str, *others: str) -> None:
         restarts = (self._scene.platform.restart(first, self._within), self._meanwhile(first, others))

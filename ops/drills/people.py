@@ -16,7 +16,7 @@ from services.runtime.clock import MonotonicClock, utc_now
 
 DEADLINE = timedelta(seconds=10)
 """What has not been answered by then counts as failed."""
-LATELY = 8
+LATELY = 4
 """How many of the memories that changed last a read asks for."""
 _SEARCH_HITS = 10
 _SAYS_NO = (

@@ -150,7 +150,7 @@ async def test_a_restart_waits_until_calls_are_prompt_before_the_next_ones_turn(
 
     scene = replace(scene_of(platform), is_calm=is_calm)
     await Restarted(scene, [(NAME,), (NAME,)], within=timedelta(seconds=1)).strike()
-    assert platform.did == [f"restart {NAME}", "healthy", "look", "look"] * 2
+    assert platform.did == [f"restart {NAME}", "look", "look", "healthy"] * 2
 
 
 class Audience:
