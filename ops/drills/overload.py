@@ -24,11 +24,11 @@ _CALLERS = 16
 """In each process, to find out how much it can answer."""
 _WARMING = 5.0
 """A platform that has just started answers half of what it can: connections and plans are yet to be made."""
-_MEASURED = 3.0
 _WAVES = 4
-"""Usual calls and floods in turn: a machine with neighbours changes in seconds by more than is measured."""
+"""Each with a capacity of its own: a machine with neighbours changes in seconds by more than is measured."""
+_MEASURED = 2.0
 _SETTLING = 1.0
-"""After a flood, the first usual calls are not yet so."""
+"""The first usual calls after so many are not yet so."""
 _USUAL = 5.0
 _FLOOD = 4.0
 _REFUSED = "Overloaded"
@@ -60,7 +60,7 @@ class Wave:
 
 
 class Overload(Fault):
-    """Finds the capacity, then asks in turn for what it can answer and for three times of it."""
+    """In turn finds the capacity, asks for what it can answer, and for three times of it."""
 
     def __init__(self, scene: Scene, clock: MonotonicClock = monotonic) -> None:
         self.victims = ()
@@ -69,7 +69,6 @@ class Overload(Fault):
         self._seed = scene.chance.randrange(_SEEDS)
         self._stack = AsyncExitStack()
         self._crowd: Crowd | None = None
-        self._saturated = 0.0
         self._waves: list[Wave] = []
 
     async def strike(self) -> None:
@@ -79,20 +78,21 @@ class Overload(Fault):
         )
         self._scene.say("finding out how many calls it answers")
         await self._crowd.does(Saturate(_CALLERS, _WARMING))
-        saturated = await self._crowd.does(Saturate(_CALLERS, _MEASURED))
-        self._saturated = sum(call.ok for call in saturated) / _MEASURED
-        capacity = _PLANNED * self._saturated
-        usual, flood = Arrive(capacity, _USUAL), Arrive(TIMES * capacity, _FLOOD)
-        self._scene.say(
-            f"{_WAVES} times {usual.rate:,.0f} calls/s, its capacity, for {_USUAL:g} s, "
-            f"then {flood.rate:,.0f} for {_FLOOD:g} s"
-        )
-        for _ in range(_WAVES):
-            await self._crowd.does(Arrive(capacity, _SETTLING))
-            calls = await self._crowd.does(usual)
-            self.fell_at = self.fell_at or self._clock()
-            self._waves.append(Wave(capacity, calls, await self._crowd.does(flood)))
+        while not self.is_over():
+            self._waves.append(await self._wave(self._crowd))
         self.recovers_from = max(call.arrived for call in self._flood)
+
+    async def _wave(self, callers: Crowd) -> Wave:
+        saturated = await callers.does(Saturate(_CALLERS, _MEASURED))
+        capacity = _PLANNED * sum(call.ok for call in saturated) / _MEASURED
+        self._scene.say(
+            f"{capacity:,.0f} calls/s, its capacity, for {_USUAL:g} s, then {TIMES * capacity:,.0f} "
+            f"for {_FLOOD:g} s ({len(self._waves) + 1} of {_WAVES})"
+        )
+        await callers.does(Arrive(capacity, _SETTLING))
+        usual = await callers.does(Arrive(capacity, _USUAL))
+        self.fell_at = self.fell_at or self._clock()
+        return Wave(capacity, usual, await callers.does(Arrive(TIMES * capacity, _FLOOD)))
 
     def is_over(self) -> bool:
         """Once the last wave has passed."""
@@ -103,9 +103,8 @@ class Overload(Fault):
         flood = self._flood
         refused = sum(call.error.startswith(_REFUSED) for call in flood)
         return {
-            "saturated_calls_per_second": round(self._saturated),
-            "capacity_calls_per_second": round(_PLANNED * self._saturated),
-            "offered_calls_per_second": round(sum(wave.offered for wave in self._waves) / (_WAVES * _FLOOD)),
+            "capacity_calls_per_second": [round(wave.capacity) for wave in self._waves],
+            "offered_calls_per_second": [round(wave.offered / _FLOOD) for wave in self._waves],
             "offered": len(flood),
             "accepted": sum(call.ok for call in flood),
             "refused": refused,
