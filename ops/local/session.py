@@ -93,8 +93,11 @@ class Session:
         elif self._record.stage is Stage.STARTING:
             self._supervisor.submit(Proven())
             self._home.publish(self._endpoint)
+            self._report(
+                f"{self._clock() - self._began:6.1f} s  ready: everything is healthy, and calls go through"
+            )
+            # Last: whoever waits for it hears no more.
             self._enter(Stage.READY)
-            self._report(f"{self._record.at:6.1f} s  ready: everything is healthy, and calls go through")
 
     async def _missing(self) -> str:
         """What the gate misses at the end of the time that there is; empty as soon as it misses nothing."""
