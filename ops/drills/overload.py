@@ -137,7 +137,7 @@ class Overload(Fault):
         except RuntimeError as error:
             return Account(obstacle=str(error))
         # Each wave by itself: between two of them the machine may have become twice as fast.
-        slower = [wave.slower for wave in self._waves if wave.slower is not None]
+        slower = [times for wave in self._waves if (times := wave.slower) is not None]
         ratios = {SLOWER: round(median(slower), 3)} if len(slower) == _WAVES else {}
         return Account(acknowledged, findings, ratios)
 

@@ -11,7 +11,7 @@ from ops.drills.measure import Window
 from services.runtime.clock import MonotonicClock
 
 _PAUSE = 0.05
-_LOOK_PAUSE = 0.25
+_CHECK_PAUSE = 0.25
 
 
 async def until_steady(
@@ -36,7 +36,7 @@ async def quiet(working: Load, duration: timedelta, clock: MonotonicClock) -> No
     end = clock() + duration.total_seconds()
     while (left := end - clock()) > 0:
         working.check()
-        await asyncio.sleep(min(left, _LOOK_PAUSE))
+        await asyncio.sleep(min(left, _CHECK_PAUSE))
 
 
 async def _until_even(working: Load, rate: float, deadline: float, clock: MonotonicClock) -> None:
