@@ -22,14 +22,17 @@ print(Path("/proc/self/autogroup").read_text())
 
 
 def process_after(niceness: int, *, of_its_own: bool) -> tuple[str, str]:
-    """The policies of the thread that stepped back and of the first one, and the process's autogroup."""
+    """The policies of the thread that stepped back and of the first one, and the process's autogroup.
+
+    The last is empty in a process that no session has been made for since the machine started.
+    """
     command = [sys.executable, "-c", PROGRAM, str(niceness)]
     environment = {"PYTHONPATH": ":".join(sys.path)}
     run = subprocess.run(
         command, env=environment, start_new_session=of_its_own, capture_output=True, check=True, text=True
     )
-    policies, autogroup = run.stdout.strip().split("\n")
-    return policies, autogroup
+    policies, _, autogroup = run.stdout.partition("\n")
+    return policies, autogroup.strip()
 
 
 def session_after(*, of_its_own: bool) -> str:
