@@ -1,6 +1,6 @@
 """The limits of reading, as the contracts state them: every broken field is named at once."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -41,16 +41,16 @@ def page_size(asked: int) -> int:
     return min(asked, MAX_PAGE) if asked > 0 else USUAL_PAGE
 
 
-def of_list(request: read_pb2.ListMemoriesRequest) -> Iterator[Violation]:
+def of_list(request: read_pb2.ListMemoriesRequest) -> Sequence[Violation]:
     """What a request for a page of the timeline breaks."""
-    yield from _parent(request.parent)
-    if request.HasField("time_range"):
-        yield from of_time_range(request.time_range)
-    if request.HasField("filter"):
-        yield from of_filter(request.filter)
-    yield from of_page(request.page_size, request.page_token)
-    yield from _enum("order", request.order, _ORDERS)
-    yield from _enum("view", request.view, _VIEWS)
+    return (
+        *_parent(request.parent),
+        *(of_time_range(request.time_range) if request.HasField("time_range") else ()),
+        *(of_filter(request.filter) if request.HasField("filter") else ()),
+        *of_page(request.page_size, request.page_token),
+        *_enum("order", request.order, _ORDERS),
+        *_enum("view", request.view, _VIEWS),
+    )
 
 
 def of_batch_get(request: read_pb2.BatchGetMemoriesRequest) -> Iterator[Violation]:
@@ -70,12 +70,14 @@ def of_batch_get(request: read_pb2.BatchGetMemoriesRequest) -> Iterator[Violatio
             yield from wrong.violations
 
 
-def of_page(size: int, token: str) -> Iterator[Violation]:
+def of_page(size: int, token: str) -> Sequence[Violation]:
     """What page size and token break, before the token is opened."""
+    broken = []
     if size < 0:
-        yield Violation("page_size", "is 0 or more")
+        broken.append(Violation("page_size", "is 0 or more"))
     if len(token) > _MAX_TOKEN:
-        yield Violation("page_token", f"has at most {_MAX_TOKEN} characters")
+        broken.append(Violation("page_token", f"has at most {_MAX_TOKEN} characters"))
+    return broken
 
 
 def of_time_range(span: memory_pb2.TimeRange) -> Iterator[Violation]:
@@ -105,11 +107,12 @@ def of_filter(only: memory_pb2.MemoryFilter) -> Iterator[Violation]:
     yield from _text("filter.conversation", only.conversation, 0, _MAX_NAME)
 
 
-def _parent(name: str) -> Iterator[Violation]:
+def _parent(name: str) -> Sequence[Violation]:
     try:
         names.parse_user(name)
     except InvalidArgument as wrong:
-        yield from wrong.violations
+        return wrong.violations
+    return ()
 
 
 def _texts(field: str, texts: Sequence[str], most: int) -> Iterator[Violation]:
@@ -126,9 +129,10 @@ def _text(field: str, text: str, least: int, most: int) -> Iterator[Violation]:
         yield Violation(field, "does not hold U+0000")
 
 
-def _enum(field: str, value: int, known: Iterable[int]) -> Iterator[Violation]:
-    if value not in known:
-        yield Violation(field, "is one of the values that the contract names")
+def _enum(field: str, value: int, known: Container[int]) -> Sequence[Violation]:
+    if value in known:
+        return ()
+    return (Violation(field, "is one of the values that the contract names"),)
 
 
 def _is_instant(time: Timestamp) -> bool:
