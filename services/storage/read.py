@@ -100,7 +100,7 @@ class ReadService(read_pb2_grpc.StorageReadServiceServicer):
         analysis = _by_memory(found)
         _put(response.memories, user, _living(rows[:size], state), analysis)
         listed = len(response.memories)
-        if listed > timeline.ALWAYS_FITTING and response.ByteSize() > timeline.PAGE_BYTES:
+        if response.ByteSize() > timeline.PAGE_BYTES:
             listed = timeline.fitting(response.memories)
         del response.memories[listed:]
         if 0 < listed < len(rows):

@@ -20,9 +20,6 @@ KIND = "timeline"
 PAGE_BYTES = 4 * 1024 * 1024
 """A page ends before it is larger, whatever its size was to be; one memory is always on it."""
 
-ALWAYS_FITTING = PAGE_BYTES // (80 * 1024)
-"""So many memories do, each as large as its limits let it be: who would count them encodes them for that."""
-
 _LAYOUT = struct.Struct("<16s16sqq16s")
 _DIGEST_BYTES = 16
 _FIRST_ID, _LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
