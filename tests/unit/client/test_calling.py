@@ -179,8 +179,10 @@ async def test_repeats_add_little_to_an_overload() -> None:
 
 @dataclass
 class Busy(World):
-    """Takes two calls at a time and refuses all others."""
+    """Takes two calls at a time and refuses all others, in these words."""
 
+    refusal: type[service_errors.ReverieError] = service_errors.Overloaded
+    delay: timedelta = timedelta(milliseconds=10)
     under_way: int = 0
     refusals: int = 0
     many_refused: asyncio.Event = field(default_factory=asyncio.Event)
@@ -199,15 +201,18 @@ class BusyLink(Link):
             world.refusals += 1
             if world.refusals == 1_000:
                 world.many_refused.set()
-            raise refused(service_errors.Overloaded(retry_delay=timedelta(milliseconds=10)))
+            raise refused(world.refusal(retry_delay=world.delay))
         world.under_way += 1
         await asyncio.sleep(0.001)
         world.under_way -= 1
         return ANSWER
 
 
-async def test_callers_hold_back_what_would_only_be_refused() -> None:
-    world = Busy([])
+@pytest.mark.parametrize("refusal", [service_errors.Overloaded, service_errors.StoreDown])
+async def test_callers_hold_back_what_would_only_be_refused(
+    refusal: type[service_errors.ReverieError],
+) -> None:
+    world = Busy([], refusal=refusal)
     caller, world.together = world.caller(), 1_000
     calls = [caller.call(methods.GET, REQUEST) for _ in range(100)]
     assert await asyncio.gather(*calls) == [ANSWER] * 100
@@ -235,12 +240,21 @@ async def test_who_was_refused_comes_before_those_who_came_later() -> None:
     assert done.index("late") > 600
 
 
-async def test_who_had_no_turn_in_time_is_told_that_nothing_happened() -> None:
-    world = Busy([], together=1_000, under_way=2)
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [(service_errors.Overloaded, errors.Overloaded), (service_errors.StoreDown, errors.StoreDown)],
+)
+async def test_who_had_no_turn_in_time_is_told_what_the_others_were(
+    refusal: type[service_errors.ReverieError], told: type[errors.ReverieError]
+) -> None:
+    world = Busy([], under_way=2, refusal=refusal, delay=timedelta(seconds=10))
     caller = world.caller()
-    calls = [caller.call(methods.GET, REQUEST, within=timedelta(seconds=0.05)) for _ in range(10)]
-    outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    assert all(isinstance(outcome, errors.Overloaded) for outcome in outcomes)
+    for _ in range(2):
+        with pytest.raises(told):
+            await caller.call(methods.GET, REQUEST, within=timedelta(seconds=1))
+    with pytest.raises(told, match="no turn before its deadline") as held_back:
+        await caller.call(methods.GET, REQUEST, within=timedelta(seconds=0.01))
+    assert held_back.value.reason == refusal.reason
 
 
 async def test_the_delay_that_an_overloaded_service_asks_for_is_kept() -> None:

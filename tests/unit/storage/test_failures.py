@@ -1,5 +1,6 @@
 """What the database's failures mean."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
@@ -7,7 +8,7 @@ import pytest
 
 from services.runtime.errors import ReverieError, StoreDown, StoreFull, UnknownOutcome
 from services.storage.commit import RefusedError, meaning
-from services.storage.database import Address, Pool, error_of
+from services.storage.database import AWAY_DELAY, Address, Pool, error_of
 
 
 def failure(state: str, severity: str = "ERROR") -> asyncpg.PostgresError:
@@ -41,6 +42,18 @@ def test_a_database_that_is_away_or_full_is_told_from_faults(
 ) -> None:
     found = error_of(raised)
     assert (None if found is None else type(found)) is error
+
+
+@pytest.mark.parametrize(
+    ("raised", "delay"),
+    [(ConnectionRefusedError(), AWAY_DELAY), (failure("57P03"), AWAY_DELAY), (failure("40001"), None)],
+)
+def test_callers_are_told_to_wait_for_a_database_that_is_away_but_not_for_a_conflict(
+    raised: Exception, delay: timedelta | None
+) -> None:
+    found = error_of(raised)
+    assert found is not None
+    assert found.retry_delay == delay
 
 
 @pytest.mark.parametrize(
