@@ -6,7 +6,7 @@ import struct
 from collections import OrderedDict
 
 _KEPT_USERS = 10_000
-_VERSION = 1
+_VERSION = 2
 _MAC_BYTES = 16
 _STATE = struct.Struct("<16sq")
 

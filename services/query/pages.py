@@ -1,7 +1,7 @@
 """Page tokens of query: storage's token, bound to the request that it continues."""
 
-import hashlib
 import hmac
+from hashlib import blake2b
 
 from google.protobuf.message import Message
 
@@ -42,4 +42,5 @@ def opened(tokens: Tokens, kind: str, request: bytes, token: str) -> tuple[str, 
 
 
 def _digest(request: bytes, inner: str) -> bytes:
-    return hashlib.sha256(b"%d\0%b%b" % (len(request), request, inner.encode())).digest()[:_DIGEST_BYTES]
+    bound = b"%d\0%b%b" % (len(request), request, inner.encode())
+    return blake2b(bound, digest_size=_DIGEST_BYTES).digest()

@@ -1,7 +1,7 @@
 """A search as storage understands the request for it; limits are checked once more, as query may be older."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 
 import numpy as np
 
@@ -124,4 +124,4 @@ def _unit(unit: int) -> TimeUnit:
 
 
 def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
+    return blake2b(data, digest_size=DIGEST_BYTES).digest()

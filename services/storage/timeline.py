@@ -1,9 +1,9 @@
 """Pages of the timeline: what a request asks the database for, and where the next page begins. Pure."""
 
-import hashlib
 import hmac
 import struct
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -90,7 +90,7 @@ def digest(request: read_pb2.ListMemoriesRequest) -> bytes:
     fields.CopyFrom(request)
     fields.ClearField("page_token")
     fields.ClearField("page_size")
-    return hashlib.sha256(fields.SerializeToString(deterministic=True)).digest()[:_DIGEST_BYTES]
+    return blake2b(fields.SerializeToString(deterministic=True), digest_size=_DIGEST_BYTES).digest()
 
 
 def sealed(tokens: Tokens, request: read_pb2.ListMemoriesRequest, continued: Continued) -> str:

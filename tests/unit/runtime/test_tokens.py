@@ -93,11 +93,12 @@ def test_a_key_that_appears_later_is_found_when_a_token_names_it(tmp_path: Path)
     assert tokens.open("page", Tokens(Keyring({"1": OLD})).seal("page", b"y")) == b"y"
 
 
-def test_a_directory_without_keys_or_with_a_short_one_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", [b"short", b"k" * 65])
+def test_a_directory_without_keys_or_with_one_of_a_wrong_size_is_refused(tmp_path: Path, key: bytes) -> None:
     with pytest.raises(ValueError, match="no key"):
         Keyring.load(tmp_path)
-    write_keys(tmp_path, **{"1": b"short"})
-    with pytest.raises(ValueError, match="32 bytes"):
+    write_keys(tmp_path, **{"1": key})
+    with pytest.raises(ValueError, match="32 to 64 bytes"):
         Keyring.load(tmp_path)
 
 
