@@ -15,6 +15,7 @@ import grpc
 
 from mesh.inspection import proxies
 from ops.local.draining import EdgeDrained
+from ops.local.probes import EnvoyLive
 from reverie.echo.v1 import echo_pb2
 from reverie.mesh.v1 import mesh_pb2
 from reverie_client import Reverie, connect
@@ -102,13 +103,16 @@ class Zones(World):
             self.start(name, arguments, **environment)
 
     async def restart(self, name: str) -> None:
-        """As an operator does: what is under way comes to its end before."""
+        """As an operator does: what is under way comes to its end before, and then an edge is to be back."""
+        admin_socket = self.home / name / "admin.sock"
         if name.startswith("edge"):
-            await EdgeDrained(self.home / name / "admin.sock")()
+            await EdgeDrained(admin_socket)()
         process = self.processes.pop(name)
         process.send_signal(signal.SIGTERM)
         await asyncio.to_thread(process.wait, 10)
         self.again(name)
+        if name.startswith("edge"):
+            await eventually(lambda: _is_live(admin_socket), f"a new {name}", 30)
 
     # --- calling ---
 
@@ -117,6 +121,13 @@ class Zones(World):
         addresses = [f"127.0.0.1:{edge.public_port}" for edge in edges]
         token = self.bearer()[0][1].removeprefix("Bearer ")
         return connect(addresses, token=token, ca=self.ca.certificate)
+
+
+async def _is_live(admin_socket: Path) -> bool:
+    try:
+        return await EnvoyLive(admin_socket)()
+    except OSError:
+        return False
 
 
 @dataclass
