@@ -19,7 +19,7 @@ from services.runtime import names
 from services.storage.database import Database
 
 _ROWS = 20_000
-_ROUNDS = 3
+_ROUNDS = 5
 _BATCH = 1000
 _BATCH_CALLERS = 2
 _FRAME = 100
