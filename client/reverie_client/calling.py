@@ -19,12 +19,20 @@ from reverie_client.errors import (
     ReverieError,
     TokenInvalid,
     Unauthenticated,
+    UnknownOutcome,
     Unreachable,
 )
 from reverie_client.exchange import Exchange
 from reverie_client.links import Links
 from reverie_client.methods import Answer, Method, Request
-from reverie_client.retry import Failure, RetryPolicy, hold_back, pause_before_repeat
+from reverie_client.retry import (
+    Failure,
+    RetryPolicy,
+    hold_back,
+    may_have_happened,
+    pause_before_repeat,
+    says_nothing_happened,
+)
 from reverie_client.sessions import Sessions
 from reverie_client.window import Window
 
@@ -61,6 +69,8 @@ class _Call(Generic[Request, Answer]):
     mended: set[type[ReverieError]] = field(default_factory=set)
     """What was put right once already."""
     last_error: ReverieError | None = None
+    in_doubt: bool = False
+    """Whether a try of a write may have happened that was not answered so."""
     header: tuple[str, str] | None = None
     consistency: str | None = None
 
@@ -175,7 +185,8 @@ class Caller:
     ) -> Answer:
         """The answer. If there is none in time, raises the last try's typed error, caused by the one before.
 
-        `user` names whose session it belongs to; None: nobody's.
+        UnknownOutcome where the last try changed nothing, but one before it may have. `user` names whose
+        session it belongs to; None: nobody's.
         """
         call = _Call(method, request, user, metadata, self._end(method, within))
         while True:
@@ -183,6 +194,7 @@ class Caller:
             try:
                 return await self._attempt_in_turn(call)
             except ReverieError as error:
+                call.in_doubt |= method.writes and may_have_happened(error)
                 await self._recover(call, error)
 
     async def exchange(self, method: Method[Request, Answer]) -> "Exchanging[Answer]":
@@ -269,7 +281,8 @@ class Caller:
         failure = Failure(error, call.attempt, call.method.repeatable, untried, self._left(call))
         pause = pause_before_repeat(failure, self._policy, self._environment.chance())
         if pause is None:
-            raise error from call.last_error
+            told = _in_doubt(error) if call.in_doubt and says_nothing_happened(error) else error
+            raise told from call.last_error
         if pause:
             await self._environment.sleep(pause)
         call.last_error = error
@@ -321,3 +334,13 @@ def _held_back(refusal: ReverieError) -> ReverieError:
     """What a call is told that was kept back for what others were told."""
     message = f"calls like this one are refused, and it had no turn before its deadline: {refusal.message}"
     return type(refusal)(message, code=refusal.code, reason=refusal.reason)
+
+
+def _in_doubt(last: ReverieError) -> UnknownOutcome:
+    """What a write is told whose last try changed nothing, where an earlier one may have."""
+    return UnknownOutcome(
+        f"an earlier try may have happened: repeat it with the same id; the last one: {last.message}",
+        code=grpc.StatusCode.UNAVAILABLE,
+        reason="UNKNOWN_OUTCOME",
+        retry_delay=last.retry_delay,
+    )

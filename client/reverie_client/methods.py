@@ -27,6 +27,8 @@ class Method(Generic[Request, Answer]):
     answer: type[Answer]
     repeatable: bool = True
     """Whether it has the same outcome when it is made twice. Creates have: their ids are chosen here."""
+    writes: bool = False
+    """Whether it changes memories."""
     timeout: timedelta = _USUAL
     """The deadline where the caller names none. Of a stream: how long it may get nowhere."""
 
@@ -35,11 +37,13 @@ CREATE = Method(
     "/reverie.ingest.v1.IngestService/CreateMemory",
     ingest_pb2.CreateMemoryRequest,
     ingest_pb2.CreateMemoryResponse,
+    writes=True,
 )
 BATCH_CREATE = Method(
     "/reverie.ingest.v1.IngestService/BatchCreateMemories",
     ingest_pb2.BatchCreateMemoriesRequest,
     ingest_pb2.BatchCreateMemoriesResponse,
+    writes=True,
     timeout=_LONG,
 )
 STREAM = Method(
@@ -52,11 +56,13 @@ UPDATE = Method(
     "/reverie.ingest.v1.IngestService/UpdateMemory",
     ingest_pb2.UpdateMemoryRequest,
     ingest_pb2.UpdateMemoryResponse,
+    writes=True,
 )
 DELETE = Method(
     "/reverie.ingest.v1.IngestService/DeleteMemory",
     ingest_pb2.DeleteMemoryRequest,
     ingest_pb2.DeleteMemoryResponse,
+    writes=True,
 )
 GET = Method(
     "/reverie.storage.v1.StorageReadService/GetMemory",

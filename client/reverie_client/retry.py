@@ -3,13 +3,25 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from reverie_client.errors import Draining, Overloaded, ReverieError, StoreDown, Unavailable, Unreachable
+from reverie_client.errors import (
+    DeadlineExceeded,
+    Draining,
+    Overloaded,
+    ReverieError,
+    StoreDown,
+    StoreFull,
+    Unavailable,
+    Unreachable,
+)
 
 PASSING = (Overloaded, Unavailable)
 """Errors that say nothing against what was asked for: the same again may succeed."""
 
 _REFUSED = (Overloaded, Draining)
 """Answers that say: nothing was begun. Any call may be repeated after them."""
+
+_NOTHING_HAPPENED = (*_REFUSED, StoreDown, StoreFull)
+"""Answers that say so of the try that they end."""
 
 _OF_ALL = (Overloaded, StoreDown)
 """Answers that every other call of the method would get now too."""
@@ -44,6 +56,16 @@ class Failure:
     """Edges that this call has not tried yet."""
     remaining: float
     """Seconds to the deadline."""
+
+
+def says_nothing_happened(error: ReverieError) -> bool:
+    """Whether the try that ended so has changed nothing; said of that one, not of those before it."""
+    return isinstance(error, _NOTHING_HAPPENED)
+
+
+def may_have_happened(error: ReverieError) -> bool:
+    """Whether the try that ended so may have had its effect all the same."""
+    return isinstance(error, Unavailable | DeadlineExceeded) and not says_nothing_happened(error)
 
 
 def pause_before_repeat(failure: Failure, policy: RetryPolicy, chance: float) -> float | None:

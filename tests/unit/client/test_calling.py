@@ -10,6 +10,7 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
+from reverie.ingest.v1 import ingest_pb2
 from reverie.storage.v1 import admin_pb2, read_pb2
 from reverie_client import errors, methods
 from reverie_client.calling import Caller, Environment
@@ -255,6 +256,21 @@ async def test_who_had_no_turn_in_time_is_told_what_the_others_were(
     with pytest.raises(told, match="no turn before its deadline") as held_back:
         await caller.call(methods.GET, REQUEST, within=timedelta(seconds=0.01))
     assert held_back.value.reason == refusal.reason
+
+
+@pytest.mark.parametrize("last", [service_errors.Overloaded(), service_errors.StoreDown()])
+async def test_a_write_that_may_have_happened_is_not_told_that_nothing_did(
+    last: service_errors.ReverieError,
+) -> None:
+    lost = refused(service_errors.UnknownOutcome())
+    create = ingest_pb2.CreateMemoryRequest(parent="users/ines")
+    with pytest.raises(errors.UnknownOutcome, match=f"an earlier try may have happened.*{last.summary}"):
+        await World([lost, refused(last)]).caller().call(methods.CREATE, create)
+    with pytest.raises(errors.ReverieError) as nothing:
+        await World([refused(last)]).caller().call(methods.CREATE, create)
+    with pytest.raises(errors.ReverieError) as read:
+        await get(World([lost, refused(last)]).caller())
+    assert nothing.value.reason == read.value.reason == last.reason
 
 
 async def test_the_delay_that_an_overloaded_service_asks_for_is_kept() -> None:
