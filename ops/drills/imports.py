@@ -27,6 +27,7 @@ _BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
 _APART = timedelta(minutes=1)
 Interruptions = Mapping[int, Callable[[], Awaitable[None]]]
 """What happens once so many memories were answered for."""
+_BACK_WITHIN = timedelta(seconds=60)
 _PARTS = 8
 """How many stretches of time are read back at once."""
 
@@ -90,10 +91,11 @@ class Import:
 
 
 class Interrupted(Fault):
-    """Imports twice, once undisturbed and once with three processes that die: those that it goes through.
+    """Imports three times: undisturbed, with three processes that die, those that it goes through, undisturbed.
 
-    The client begins at one zone's edge, which dies first; then the ingest and the storage of the next zone
-    die, where the client goes on.
+    Before and after, as a machine with neighbours is not as fast in one minute as in the next, and what came
+    first is analysed beside what comes later. The client begins at one zone's edge, which dies first; then
+    the ingest and the storage of the next zone die, where the client goes on.
     """
 
     def __init__(self, scene: Scene, size: int, undisturbed: int, clock: MonotonicClock = monotonic) -> None:
@@ -106,19 +108,36 @@ class Interrupted(Fault):
         self.victims = (f"{EDGE}-{first}-0", f"ingest-{second}-0", f"storage-{second}-0")
         self._kills = [Killed(scene, [name]) for name in self.victims]
         self._reverie = client_from(scene.platform, self._zone)
-        self._calm = self._disturbed = Import(self._reverie.user("nobody"), Journal(), ())
+        self._calm: list[Import] = []
+        self._disturbed = Import(self._reverie.user("nobody"), Journal(), ())
 
     async def strike(self) -> None:
-        """Both imports, from the first memory to the last."""
-        self._calm = await self._prepared(self._undisturbed)
-        await self._calm.run(self._clock, {})
+        """All three imports, from the first memory to the last. TimeoutError if the dead do not come back."""
+        await self._undisturbed_one()
         quarters = [self._size * quarter // 4 for quarter in (1, 2, 3)]
         kills = [functools.partial(self._kill, kill) for kill in self._kills]
         self._disturbed = await self._prepared(self._size)
         await self._disturbed.run(self._clock, dict(zip(quarters, kills, strict=True)))
+        await self._scene.platform.wait_healthy(_BACK_WITHIN)
+        await self._undisturbed_one()
         self._scene.say(
-            f"{self._calm.rate:,.0f} memories/s undisturbed, {self._disturbed.rate:,.0f} interrupted"
+            f"{self._calm_rate:,.0f} memories/s undisturbed, {self._disturbed.rate:,.0f} interrupted"
         )
+
+    async def _undisturbed_one(self) -> None:
+        self._calm.append(await self._prepared(self._undisturbed))
+        await self._calm[-1].run(self._clock, {})
+
+    @property
+    def _calm_rate(self) -> float:
+        """Memories a second of the undisturbed ones together; 0 if one did not come to its end."""
+        if not self._calm or not all(one.seconds for one in self._calm):
+            return 0.0
+        return len(self._calm) * self._undisturbed / sum(one.seconds for one in self._calm)
+
+    @property
+    def _all(self) -> list[Import]:
+        return [*self._calm, self._disturbed]
 
     async def _prepared(self, size: int) -> Import:
         self._scene.say(f"importing {size:,} memories")
@@ -135,12 +154,12 @@ class Interrupted(Fault):
         return all(kill.is_over() for kill in self._kills)
 
     def proof(self) -> Mapping[str, Any]:
-        """Who died, and how fast both imports were."""
+        """Who died, and how fast the imports were."""
         return {
             "killed": [each for kill in self._kills for each in kill.proof()["killed"]],
             "imported": self._disturbed.acknowledged,
             "memories_per_second": round(self._disturbed.rate),
-            "undisturbed_memories_per_second": round(self._calm.rate),
+            "undisturbed_memories_per_second": round(self._calm_rate),
         }
 
     def took_place(self) -> bool:
@@ -151,21 +170,21 @@ class Interrupted(Fault):
         """Compares what is there with what was acknowledged."""
         findings: list[Finding] = []
         try:
-            for one in (self._calm, self._disturbed):
+            for one in self._all:
                 self._scene.say(f"reading back {len(one.work):,} memories")
                 findings += checker.check(one.journal, await one.read_back())
         except ReverieError as error:
             return Account(obstacle=f"an import can't be read back: {error.code.name} {error}")
-        acknowledged = self._calm.acknowledged + self._disturbed.acknowledged
+        acknowledged = sum(one.acknowledged for one in self._all)
         ratios = {IMPORTED: self._disturbed.acknowledged / self._size}
-        if self._calm.rate:
-            ratios[RATE] = round(self._disturbed.rate / self._calm.rate, 3)
+        if calm := self._calm_rate:
+            ratios[RATE] = round(self._disturbed.rate / calm, 3)
         return Account(acknowledged, findings, ratios)
 
     async def leave(self) -> None:
         """Takes it out of the database: the next drill is not to wait for its analysis."""
         await self._reverie.close()
-        users = [one.user.user_id for one in (self._calm, self._disturbed) if one.work]
+        users = [one.user.user_id for one in self._all if one.work]
         await database.forget(self._scene.platform, users)
 
 
