@@ -91,7 +91,7 @@ class Import:
 
 
 class Interrupted(Fault):
-    """Imports three times: undisturbed, with three processes that die, those that it goes through, undisturbed.
+    """Imports undisturbed, while three processes die that it goes through, and undisturbed again.
 
     Before and after, as a machine with neighbours is not as fast in one minute as in the next, and what came
     first is analysed beside what comes later. The client begins at one zone's edge, which dies first; then
