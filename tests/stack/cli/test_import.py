@@ -13,6 +13,8 @@ from reverie_client import User
 from tests.stack.cli.command import Command
 
 WITHIN = 30.0
+MANY = 20_000
+"""Memories that are not all in before somebody has looked whether some are."""
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ async def test_broken_lines_are_told_by_number_and_the_rest_goes_in(
 async def test_an_import_that_was_stopped_goes_on_where_it_stopped(
     reverie: Command, platform: Platform, user: str, tmp_path: Path, number: signal.Signals, said: str
 ) -> None:
-    file = str(write(tmp_path / "memories.jsonl", 1000))
+    file = str(write(tmp_path / "memories.jsonl", MANY))
     endpoint = platform.endpoint
     token = platform.token(user=user)
     async with reverie_client.connect(endpoint.public, ca=endpoint.ca, token=token) as connection:
@@ -82,17 +84,17 @@ async def test_an_import_that_was_stopped_goes_on_where_it_stopped(
         importing.send_signal(number)
         assert said in (await importing.communicate())[1].decode()
         there = await count(connection.user(user))
-        assert 0 < there < 1000
+        assert 0 < there < MANY
         report = await reverie.json("import", file, "--user", user)
-        assert report["added"] + report["already_there"] == 1000
+        assert report["added"] + report["already_there"] == MANY
         assert report["already_there"] >= there
-        assert await count(connection.user(user)) == 1000
+        assert await count(connection.user(user)) == MANY
 
 
 async def test_an_import_survives_the_death_of_a_service(
     reverie: Command, platform: Platform, user: str, tmp_path: Path
 ) -> None:
-    file = str(write(tmp_path / "memories.jsonl", 1000))
+    file = str(write(tmp_path / "memories.jsonl", MANY))
     endpoint = platform.endpoint
     token = platform.token(user=user)
     async with reverie_client.connect(endpoint.public, ca=endpoint.ca, token=token) as connection:
@@ -102,7 +104,7 @@ async def test_an_import_survives_the_death_of_a_service(
         stdout, stderr = await asyncio.wait_for(importing.communicate(), 2 * WITHIN)
         assert importing.returncode == 0, stderr
         assert json.loads(stdout)["broken"] == 0
-        assert await count(connection.user(user)) == 1000
+        assert await count(connection.user(user)) == MANY
     await platform.wait_healthy()
 
 

@@ -7,12 +7,14 @@ import reverie_client
 from ops.local.plan import EDGE_ID, instance_id
 from ops.local.platform import Platform
 from reverie_client import NewMemory
+from tests.stack.servers import until
 
 MEMORIES = 8_000
+INGEST = instance_id("ingest")
 DEATHS = {
-    1_000: (instance_id("ingest"), signal.SIGKILL),
+    1_000: (INGEST, signal.SIGKILL),
     3_000: (EDGE_ID, signal.SIGKILL),
-    5_000: (instance_id("ingest"), signal.SIGTERM),
+    5_000: (INGEST, signal.SIGTERM),
 }
 """After so many outcomes a process gets that signal. SIGTERM: it drains."""
 
@@ -21,6 +23,11 @@ async def test_a_stream_survives_what_dies_under_it_and_nothing_is_lost_or_there
     platform: Platform, user: str
 ) -> None:
     endpoint = platform.endpoint
+    restarts = platform.restarts(INGEST)
+
+    async def was_restarted() -> bool:
+        return platform.restarts(INGEST) == restarts + 2
+
     when = datetime(2025, 3, 9, tzinfo=UTC)
     new = (NewMemory(f"memory {number}", occurred_at=when) for number in range(MEMORIES))
     async with reverie_client.connect(
@@ -38,3 +45,6 @@ async def test_a_stream_survives_what_dies_under_it_and_nothing_is_lost_or_there
     assert [memory.name for memory in there if memory.name not in {*names}] == []
     assert sorted(memory.name for memory in there) == sorted(names)
     assert {memory.text for memory in there} == {f"memory {number}" for number in range(MEMORIES)}
+    # The one that drained may have acknowledged all there was, and goes only then.
+    await until(was_restarted, "ingest is started again")
+    await platform.wait_healthy()
