@@ -42,9 +42,11 @@ async def test_a_stream_survives_what_dies_under_it_and_nothing_is_lost_or_there
                 platform.kill(*DEATHS[len(names)])
         # What this connection reads shows what its stream has acknowledged.
         there = [memory async for memory in of_user.timeline()]
+        # The one that drained may have acknowledged all there was, and goes only then; and the edge has to
+        # see for itself that there is another.
+        await until(was_restarted, "ingest is started again")
+        await platform.wait_healthy()
+        await of_user.create("one more")
     assert [memory.name for memory in there if memory.name not in {*names}] == []
     assert sorted(memory.name for memory in there) == sorted(names)
     assert {memory.text for memory in there} == {f"memory {number}" for number in range(MEMORIES)}
-    # The one that drained may have acknowledged all there was, and goes only then.
-    await until(was_restarted, "ingest is started again")
-    await platform.wait_healthy()
