@@ -1,4 +1,4 @@
-"""An import that is interrupted: an edge, an ingest and a storage die in the middle of it."""
+"""Imports that are interrupted: an edge, an ingest and a storage die in the middle of each."""
 
 import asyncio
 import functools
@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from statistics import geometric_mean
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +19,7 @@ from ops.drills.load import client_from
 from ops.drills.people import outcome_of
 from ops.drills.readback import WITHIN, seen_by
 from ops.drills.scene import EDGE, Scene
-from reverie_client import Ids, NewMemory, ReverieError, Source, User
+from reverie_client import Ids, NewMemory, Reverie, ReverieError, Source, User
 from reverie_client.content import to_message
 from services.runtime.clock import MonotonicClock, monotonic
 
@@ -27,6 +29,8 @@ _BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
 _APART = timedelta(minutes=1)
 Interruptions = Mapping[int, Callable[[], Awaitable[None]]]
 """What happens once so many memories were answered for."""
+_NOTHING: Interruptions = {}
+_TURNS = 2
 _BACK_WITHIN = timedelta(seconds=60)
 _PARTS = 8
 """How many stretches of time are read back at once."""
@@ -55,9 +59,14 @@ class Import:
         return Import(user, journal, work)
 
     @property
+    def size(self) -> int:
+        """How many memories it has."""
+        return len(self.work)
+
+    @property
     def rate(self) -> float:
         """Memories a second; 0 if it did not come to its end."""
-        return len(self.work) / self.seconds if self.seconds else 0.0
+        return self.size / self.seconds if self.seconds else 0.0
 
     @property
     def acknowledged(self) -> int:
@@ -90,12 +99,21 @@ class Import:
         return [seen_by(self.user, memory) async for memory in listing]
 
 
-class Interrupted(Fault):
-    """Imports undisturbed, while three processes die that it goes through, and undisturbed again.
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """An import that is to be interrupted: whose client it is, and who dies, a quarter of it apart."""
 
-    Before and after, as a machine with neighbours is not as fast in one minute as in the next, and what came
-    first is analysed beside what comes later. The client begins at one zone's edge, which dies first; then
-    the ingest and the storage of the next zone die, where the client goes on.
+    reverie: Reverie
+    kills: Sequence[Killed]
+
+
+class Interrupted(Fault):
+    """Imports in turn, undisturbed and while three processes die that they go through.
+
+    In turn, and some of each, as a machine with neighbours is not as fast in one second as in the next, and
+    what came first is analysed beside what comes later. The client of a turn begins at one zone's edge, which
+    dies first; then the ingest and the storage of the next zone die, where it goes on. The next turn begins
+    in that zone.
     """
 
     def __init__(self, scene: Scene, size: int, undisturbed: int, clock: MonotonicClock = monotonic) -> None:
@@ -103,51 +121,53 @@ class Interrupted(Fault):
         self._size = size
         self._undisturbed = undisturbed
         self._clock = clock
-        self._zone = scene.zones.index(scene.one_of(list(scene.zones)))
-        first, second = (scene.zones[(self._zone + step) % len(scene.zones)] for step in (0, 1))
-        self.victims = (f"{EDGE}-{first}-0", f"ingest-{second}-0", f"storage-{second}-0")
-        self._kills = [Killed(scene, [name]) for name in self.victims]
-        self._reverie = client_from(scene.platform, self._zone)
+        first = scene.zones.index(scene.one_of(list(scene.zones)))
+        self._turns = [self._turn(first + number) for number in range(_TURNS)]
+        self.victims = [victim for turn in self._turns for kill in turn.kills for victim in kill.victims]
         self._calm: list[Import] = []
-        self._disturbed = Import(self._reverie.user("nobody"), Journal(), ())
+        self._disturbed: list[Import] = []
 
-    async def strike(self) -> None:
-        """All three imports, from the first memory to the last. TimeoutError if the dead do not come back."""
-        await self._undisturbed_one()
-        quarters = [self._size * quarter // 4 for quarter in (1, 2, 3)]
-        kills = [functools.partial(self._kill, kill) for kill in self._kills]
-        self._disturbed = await self._prepared(self._size)
-        await self._disturbed.run(self._clock, dict(zip(quarters, kills, strict=True)))
-        await self._scene.platform.wait_healthy(_BACK_WITHIN)
-        await self._undisturbed_one()
-        self._scene.say(
-            f"{self._calm_rate:,.0f} memories/s undisturbed, {self._disturbed.rate:,.0f} interrupted"
+    def _turn(self, number: int) -> _Turn:
+        zones = self._scene.zones
+        first, second = number % len(zones), (number + 1) % len(zones)
+        victims = (f"{EDGE}-{zones[first]}-0", f"ingest-{zones[second]}-0", f"storage-{zones[second]}-0")
+        return _Turn(
+            client_from(self._scene.platform, first), [Killed(self._scene, [name]) for name in victims]
         )
 
-    async def _undisturbed_one(self) -> None:
-        self._calm.append(await self._prepared(self._undisturbed))
-        await self._calm[-1].run(self._clock, {})
+    async def strike(self) -> None:
+        """All imports, from the first memory to the last. TimeoutError if the dead do not come back."""
+        await self._import(self._turns[0].reverie, self._undisturbed, self._calm)
+        for turn in self._turns:
+            quarters = [self._size * quarter // 4 for quarter in (1, 2, 3)]
+            kills = [functools.partial(self._kill, kill) for kill in turn.kills]
+            interruptions = dict(zip(quarters, kills, strict=True))
+            await self._import(turn.reverie, self._size, self._disturbed, interruptions)
+            await self._scene.platform.wait_healthy(_BACK_WITHIN)
+            await self._import(turn.reverie, self._undisturbed, self._calm)
+
+    async def _import(
+        self, reverie: Reverie, size: int, into: list[Import], interruptions: Interruptions = _NOTHING
+    ) -> None:
+        self._scene.say(f"importing {size:,} memories")
+        one = await asyncio.to_thread(Import.prepared, reverie.user(f"import-{uuid4().hex[:12]}"), size)
+        # Before it begins: also what does not come to its end is read back, and taken away.
+        into.append(one)
+        await one.run(self._clock, interruptions)
+        self._scene.say(f"{one.rate:,.0f} memories/s {'interrupted' if interruptions else 'undisturbed'}")
+
+    async def _kill(self, kill: Killed) -> None:
+        self.recovers_from = self._clock()
+        self.fell_at = self.fell_at or self.recovers_from
+        await kill.strike()
 
     @property
-    def _calm_rate(self) -> float:
-        """Memories a second of the undisturbed ones together; 0 if one did not come to its end."""
-        if not self._calm or not all(one.seconds for one in self._calm):
-            return 0.0
-        return len(self._calm) * self._undisturbed / sum(one.seconds for one in self._calm)
+    def _kills(self) -> list[Killed]:
+        return [kill for turn in self._turns for kill in turn.kills]
 
     @property
     def _all(self) -> list[Import]:
-        return [*self._calm, self._disturbed]
-
-    async def _prepared(self, size: int) -> Import:
-        self._scene.say(f"importing {size:,} memories")
-        return await asyncio.to_thread(
-            Import.prepared, self._reverie.user(f"import-{uuid4().hex[:12]}"), size
-        )
-
-    async def _kill(self, kill: Killed) -> None:
-        self.fell_at = self.fell_at or self._clock()
-        await kill.strike()
+        return [*self._calm, *self._disturbed]
 
     def is_over(self) -> bool:
         """Whether each victim was started again."""
@@ -157,9 +177,9 @@ class Interrupted(Fault):
         """Who died, and how fast the imports were."""
         return {
             "killed": [each for kill in self._kills for each in kill.proof()["killed"]],
-            "imported": self._disturbed.acknowledged,
-            "memories_per_second": round(self._disturbed.rate),
-            "undisturbed_memories_per_second": round(self._calm_rate),
+            "imported": [one.acknowledged for one in self._disturbed],
+            "memories_per_second": [round(one.rate) for one in self._disturbed],
+            "undisturbed_memories_per_second": [round(one.rate) for one in self._calm],
         }
 
     def took_place(self) -> bool:
@@ -175,17 +195,28 @@ class Interrupted(Fault):
                 findings += checker.check(one.journal, await one.read_back())
         except ReverieError as error:
             return Account(obstacle=f"an import can't be read back: {error.code.name} {error}")
-        acknowledged = sum(one.acknowledged for one in self._all)
-        ratios = {IMPORTED: self._disturbed.acknowledged / self._size}
-        if calm := self._calm_rate:
-            ratios[RATE] = round(self._disturbed.rate / calm, 3)
-        return Account(acknowledged, findings, ratios)
+        disturbed = sum(one.acknowledged for one in self._disturbed)
+        ratios = {IMPORTED: disturbed / (self._size * _TURNS)}
+        if len(self._calm) > _TURNS and all(one.seconds for one in self._all):
+            ratios[RATE] = round(rate_vs_undisturbed(self._disturbed, self._calm), 3)
+        return Account(sum(one.acknowledged for one in self._all), findings, ratios)
 
     async def leave(self) -> None:
         """Takes it out of the database: the next drill is not to wait for its analysis."""
-        await self._reverie.close()
-        users = [one.user.user_id for one in self._all if one.work]
-        await database.forget(self._scene.platform, users)
+        for turn in self._turns:
+            await turn.reverie.close()
+        await database.forget(self._scene.platform, [one.user.user_id for one in self._all])
+
+
+def rate_vs_undisturbed(disturbed: Sequence[Import], calm: Sequence[Import]) -> float:
+    """The geometric mean of each one's rate over that of the two undisturbed ones around it.
+
+    `calm` has one more than `disturbed`, and every one has come to its end.
+    """
+    around = [
+        (before.size + after.size) / (before.seconds + after.seconds) for before, after in pairwise(calm)
+    ]
+    return geometric_mean([one.rate / rate for one, rate in zip(disturbed, around, strict=True)])
 
 
 def _memory(number: int, conversation: str, ids: Ids) -> NewMemory:
