@@ -3,6 +3,7 @@
 services  one instance of each in each zone       {service}-{zone}-0, and its proxy {service}-{zone}-0.proxy
 edge      where applications come in, in each zone    edge-{zone}-0
 mesh      the control planes of all proxies           mesh-a-0; of three zones also mesh-b-0
+makes     forkserver, of whom services and control planes are copies
 stores    postgres, one node; migrate runs before storage
           valkey-{zone}-0; of three zones also valkey-{zone}-1, which begins as a replica
 """
@@ -26,6 +27,7 @@ ZONE = ZONES[0]
 """The zone that every platform has; the database is in it."""
 POSTGRES = "postgres"
 MIGRATE = "migrate"
+FORKSERVER = "forkserver"
 PUBLIC_PORT = 8443
 OPERATOR_PORT = 8444
 
@@ -94,6 +96,11 @@ EDGE_ID = edge_id()
 def mesh_socket(home: Home, name: str = MESH_ID) -> Path:
     """Where a control plane listens: for proxies, for health checks, for operators."""
     return home.instance(name) / "mesh.sock"
+
+
+def fork_socket(home: Home) -> Path:
+    """Where the fork server listens."""
+    return home.instance(FORKSERVER) / "fork.sock"
 
 
 def bus_of(node: str) -> str:

@@ -1,6 +1,7 @@
 """Ways to see that a process is ready: it does what it is there for, not only that it lives."""
 
 import asyncio
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,19 @@ class GrpcHealth:
             except grpc.aio.AioRpcError:
                 return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+@dataclass(frozen=True, slots=True)
+class Listens:
+    """Somebody takes connections, of packets, on a Unix socket."""
+
+    socket: Path
+
+    async def __call__(self) -> bool:
+        """OSError while nobody does."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as connection:
+            connection.connect(str(self.socket))
+        return True
 
 
 @dataclass(frozen=True, slots=True)

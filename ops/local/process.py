@@ -33,6 +33,8 @@ class ProcessSpec:
 
     name: str
     argv: tuple[str, ...]
+    module: str = ""
+    """Of ours, if that is what `argv` runs: then a fork server may make it, which has it loaded already."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Beside what every process gets: PATH, HOME, TMPDIR and the import path."""
     depends_on: tuple[str, ...] = ()

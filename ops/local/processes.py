@@ -9,15 +9,15 @@ from pathlib import Path
 
 from mesh.bootstrap import bootstrap, command
 from mesh.topology import EDGE, Instance, Topology
-from ops.local import identity, plan, probes, valkey
+from ops.local import forkserver, identity, plan, probes, valkey
 from ops.local.draining import EdgeDrained
 from ops.local.home import Home
-from ops.local.plan import MIGRATE, POSTGRES, Options, instance_id, mesh_socket, proxy_of
+from ops.local.plan import FORKSERVER, MIGRATE, POSTGRES, Options, instance_id, mesh_socket, proxy_of
 from ops.local.postgres import DATABASE, Postgres
 from ops.local.postgres import STOP_SIGNAL as POSTGRES_STOP_SIGNAL
 from ops.local.process import ProcessSpec, RestartPolicy
 from ops.local.valkey import Valkey
-from services.catalog import Service, Store, callees, service
+from services.catalog import SERVICES, Service, Store, callees, service
 from services.runtime import engine, files
 
 EDGE_GRACE = timedelta(seconds=10)
@@ -25,6 +25,11 @@ EDGE_GRACE = timedelta(seconds=10)
 DRAIN = timedelta(milliseconds=300)
 """How long a service takes calls after its health check fails. The mesh watches it, so proxies know in some
 10 ms."""
+
+_MESH = "mesh"
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""Two cores have other work: with a thread on each, ranking waits for them, 6 ms in place of 1. And a fork
+server must not have any."""
 
 
 class Plan:
@@ -44,6 +49,7 @@ class Plan:
     def processes(self) -> tuple[ProcessSpec, ...]:
         """All of them. What is slow to start waits only for what it can't start without."""
         return (
+            self._fork_server(),
             self._postgres_node(),
             self._migration(),
             *map(self._mesh, self._meshes),
@@ -55,7 +61,7 @@ class Plan:
     def directories(self) -> tuple[Path, ...]:
         """Where the processes run: to be there before they start."""
         nodes = [instance.id for instance in self._form.instances] + [edge.id for edge in self._form.edges]
-        stores = (POSTGRES, *(node.place.name for node in self._valkeys))
+        stores = (FORKSERVER, POSTGRES, *(node.place.name for node in self._valkeys))
         return tuple(self._home.instance(name) for name in (*stores, *self._meshes, *nodes))
 
     def _instances(self) -> Iterator[ProcessSpec]:
@@ -73,6 +79,17 @@ class Plan:
                 drain=EdgeDrained(edge.admin_socket),
                 grace=EDGE_GRACE,
             )
+
+    def _fork_server(self) -> ProcessSpec:
+        socket = plan.fork_socket(self._home)
+        modules = (*(_module_of(row) for row in SERVICES), _MESH)
+        return ProcessSpec(
+            name=FORKSERVER,
+            argv=(sys.executable, "-m", forkserver.__name__, str(socket), *modules),
+            env={**_ONE_THREAD, **engine.ENVIRONMENT, **forkserver.ENVIRONMENT},
+            probe=probes.Listens(socket),
+            directory=self._home.instance(FORKSERVER),
+        )
 
     def _postgres_node(self) -> ProcessSpec:
         return ProcessSpec(
@@ -115,7 +132,8 @@ class Plan:
         socket = mesh_socket(self._home, name)
         return ProcessSpec(
             name=name,
-            argv=(sys.executable, "-m", "mesh"),
+            argv=(sys.executable, "-m", _MESH),
+            module=_MESH,
             env={
                 "REVERIE_MESH_SOCKET": str(socket),
                 "REVERIE_TOPOLOGY": str(self._home.topology),
@@ -123,6 +141,7 @@ class Plan:
                 **engine.ENVIRONMENT,
             },
             probe=probes.GrpcHealth(socket),
+            depends_on=(FORKSERVER,),
             directory=self._home.instance(name),
         )
 
@@ -153,10 +172,11 @@ class Plan:
     def _service(self, row: Service, instance: Instance) -> ProcessSpec:
         return ProcessSpec(
             name=instance.id,
-            argv=(sys.executable, "-m", f"services.{row.name}"),
+            argv=(sys.executable, "-m", _module_of(row)),
+            module=_module_of(row),
             env=self._environment(row, instance),
             probe=probes.GrpcHealth(instance.app_socket),
-            depends_on=(MIGRATE,) if Store.POSTGRES in row.stores else (),
+            depends_on=(FORKSERVER, *((MIGRATE,) if Store.POSTGRES in row.stores else ())),
             outlived_by=(proxy_of(instance.id), *self._stores(row), *self._callees(row)),
             start_within=timedelta(seconds=60),
             # Longer than ingest takes, which waits for its streams first, then for calls under way.
@@ -187,9 +207,7 @@ class Plan:
             "REVERIE_CACHE_DIR": str(self._home.cache),
             "REVERIE_LANES": str(self._options.lanes),
             "REVERIE_DRAIN_GRACE_SECONDS": str(DRAIN.total_seconds()),
-            # Two cores have other work: with a thread on each, ranking waits for them, 6 ms in place of 1.
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
+            **_ONE_THREAD,
             **engine.ENVIRONMENT,
         }
         if Store.POSTGRES in row.stores:
@@ -204,3 +222,7 @@ class Plan:
             "REVERIE_DATABASE_NAME": DATABASE,
             "REVERIE_DATABASE_SECRETS": str(plan.database_secrets(self._home)),
         }
+
+
+def _module_of(row: Service) -> str:
+    return f"services.{row.name}"

@@ -53,6 +53,16 @@ def parents() -> dict[int, int]:
     return {number: int(fields[_PARENT_FIELD]) for number, fields in found if fields}
 
 
+def dead_children(pid: int) -> tuple[int, ...]:
+    """The children of a process that have ended, and were not waited for."""
+    found = ((number, _stat(number)) for number in _numbers())
+    return tuple(
+        number
+        for number, fields in found
+        if fields and fields[0] == "Z" and int(fields[_PARENT_FIELD]) == pid
+    )
+
+
 def families(pids: Collection[int], parents: Mapping[int, int]) -> set[int]:
     """These processes, their children, the children of those, and so on."""
     children: dict[int, list[int]] = {}

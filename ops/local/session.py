@@ -6,20 +6,20 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
-from ops.local import control, lifecycle, logs, procfs, record
+from ops.local import control, lifecycle, logs, plan, procfs, record
 from ops.local.home import Endpoint, Home
 from ops.local.lifecycle import Proven, State
 from ops.local.process import ProcessSpec
 from ops.local.procfs import ProcessId
 from ops.local.record import ProcessRecord, Record, Stage
-from ops.local.spawn import Child, Spawner
+from ops.local.spawn import Child, Spawner, bury_strangers
 from ops.local.supervisor import Supervisor
 from services.runtime.clock import MonotonicClock, monotonic
 
 READY_WITHIN = timedelta(seconds=30)
 """How long it may take, once all processes run, until calls go through all of them."""
 _PAUSE = 0.2
-_TRIM_EVERY = 30.0
+_TIDY_EVERY = 30.0
 
 Gate = Callable[[], Awaitable[str]]
 """Says what is still missing before calls go through; empty if nothing is."""
@@ -46,7 +46,7 @@ class Session:
         self._report = report
         self._clock = clock
         self._began = clock()
-        self._spawner = Spawner(home.root, home.log_of, environ)
+        self._spawner = Spawner(home.root, home.log_of, plan.fork_socket(home), environ)
         self._ids: dict[str, ProcessId] = {}
         me = procfs.identify(os.getpid())
         assert me is not None
@@ -60,13 +60,13 @@ class Session:
             loop.add_signal_handler(number, self.stop)
         running = asyncio.create_task(self._supervisor.run())
         starting = asyncio.create_task(self._start())
-        trimming = asyncio.create_task(self._trim_logs())
+        tidying = asyncio.create_task(self._tidy())
         async with control.served(self._home.control, self._supervisor):
             await asyncio.wait((running, starting), return_when=asyncio.FIRST_COMPLETED)
             if starting.done() and starting.exception():
                 self.stop()
             await running
-        trimming.cancel()
+        tidying.cancel()
         if not starting.done():
             starting.cancel()
         elif error := starting.exception():
@@ -108,10 +108,11 @@ class Session:
                 return missing
             await asyncio.sleep(_PAUSE)
 
-    async def _trim_logs(self) -> None:
-        """Keep the logs of processes that run for long from filling the disk."""
+    async def _tidy(self) -> None:
+        """Keep the logs of processes that run for long small, and dead orphans from staying."""
         while True:
-            await asyncio.sleep(_TRIM_EVERY)
+            await asyncio.sleep(_TIDY_EVERY)
+            bury_strangers([identity.pid for identity in self._ids.values()])
             for name in self._supervisor.names:
                 await asyncio.to_thread(logs.trim, self._home.log_of(name))
 

@@ -1,27 +1,57 @@
 """Makes processes that end with the one that made them, however that ends."""
 
 import asyncio
-import ctypes
+import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
-from ops.local import procfs
+from ops.local import forkserver, procfs
+from ops.local.bond import adopt_orphans, bound_to
+from ops.local.forkserver import Request
 from ops.local.process import ProcessSpec
 
-PR_SET_PDEATHSIG = 1
 MARK = "REVERIE_SUPERVISED"
 """In the environment of every process that a supervisor makes: the root of its home."""
 _INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "TZ", "PYTHONPATH", "REVERIE_PG_BIN", "REVERIE_VALKEY_BIN")
-_NOT_OURS_ANY_MORE = 126
+
+
+class _Process(Protocol):
+    """What is needed of a child process; `subprocess.Popen` is one."""
+
+    pid: int
+
+    def send_signal(self, sig: int) -> None: ...
+
+    def wait(self) -> int: ...
+
+
+class _Forked:
+    """A child that the fork server has made."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._code: int | None = None
+
+    def send_signal(self, sig: int) -> None:
+        # Until it is waited for nobody else gets its number.
+        if self._code is None:
+            os.kill(self.pid, sig)
+
+    def wait(self) -> int:
+        if self._code is None:
+            _, status = os.waitpid(self.pid, 0)
+            self._code = os.waitstatus_to_exitcode(status)
+        return self._code
 
 
 class Child:
     """A process that was made here. Not to be used from several threads."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, process: _Process) -> None:
         identity = procfs.identify(process.pid)
         self._process = process
         self.id = identity or procfs.ProcessId(process.pid, 0, "")
@@ -48,7 +78,9 @@ class Child:
 class Spawner:
     """Makes the processes of one home. Use it in the main thread: children end with the *thread*."""
 
-    def __init__(self, root: Path, log_of: Callable[[str], Path], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, root: Path, log_of: Callable[[str], Path], fork_socket: Path, environ: Mapping[str, str]
+    ) -> None:
         kept = {name: environ[name] for name in _INHERITED if name in environ}
         if path := kept.get("PYTHONPATH"):
             # Children run elsewhere, where a relative path would lead nowhere.
@@ -57,36 +89,49 @@ class Spawner:
             )
         self._environment = {**kept, MARK: str(root), "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
         self._log_of = log_of
-        self._bind = _bind_to(os.getpid())
+        self._fork_socket = fork_socket
+        self._bind = bound_to(os.getpid())
+        adopt_orphans()
 
     def __call__(self, spec: ProcessSpec) -> Child:
-        """Make the process: in a session of its own, out of the terminal's reach. OSError if it can't be."""
+        """Make the process: in a session of its own, out of the terminal's reach. OSError if it can't be.
+
+        A module of ours is made by the fork server, while there is one.
+        """
         with self._log_of(spec.name).open("ab") as log:
-            process = subprocess.Popen(
-                spec.argv,
-                env={**self._environment, **spec.env},
-                cwd=spec.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                umask=0o077,
-                preexec_fn=self._bind,  # noqa: PLW1509  (system calls alone; it takes no lock)
-            )
-        return Child(process)
+            if spec.module:
+                with contextlib.suppress(OSError):
+                    return Child(self._forked(spec, log))
+            return Child(self._executed(spec, log))
+
+    def _forked(self, spec: ProcessSpec, log: BinaryIO) -> _Process:
+        directory = str(spec.directory or Path.cwd())
+        request = Request(spec.module, {**self._environment, **spec.env}, directory)
+        return _Forked(forkserver.ask(self._fork_socket, request, log.fileno()))
+
+    def _executed(self, spec: ProcessSpec, log: BinaryIO) -> _Process:
+        return subprocess.Popen(
+            spec.argv,
+            env={**self._environment, **spec.env},
+            cwd=spec.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            umask=0o077,
+            preexec_fn=self._bind,  # noqa: PLW1509  (system calls alone; it takes no lock)
+        )
 
 
-def _bind_to(parent: int) -> Callable[[], None]:
-    """What a child runs before its program: ask to be killed when the parent ends."""
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
+def bury_strangers(known: Collection[int]) -> None:
+    """Waits for the dead among our children that nobody else does: orphans of those that are not ours.
 
-    def bind() -> None:
-        failed = prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        # The parent may have ended before: then nobody sends the signal any more.
-        if failed or os.getppid() != parent:
-            os._exit(_NOT_OURS_ANY_MORE)
-
-    return bind
+    `known`: the numbers of those that somebody waits for.
+    """
+    for pid in procfs.dead_children(os.getpid()):
+        if pid not in known:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
 
 def describe(code: int) -> str:

@@ -4,14 +4,9 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from ops.local import control, leftovers, procfs, record
 from ops.local.home import Home, HomeError, NotRunningError
@@ -20,51 +15,8 @@ from ops.local.platform import Platform
 from ops.local.ports import LOOPBACK, Reservation
 from ops.local.record import Record, Stage
 from ops.local.zone import Zone
+from tests.stack.platform.supervised import Start, is_ready, last
 from tests.stack.platform.waiting import until
-
-Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    home = Home(tmp_path / "h")
-    home.create()
-    return home
-
-
-@pytest_asyncio.fixture
-async def start(home: Home) -> AsyncIterator[Start]:
-    """Starts a supervisor of stand-ins; whatever it leaves is ended afterwards."""
-    started: list[subprocess.Popen[str]] = []
-
-    def starts(*arguments: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.stack.platform.standin", str(home.root), *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        )
-        started.append(process)
-        return process
-
-    yield starts
-    for process in started:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
-    await leftovers.end(home, timedelta(seconds=1))
-
-
-def last(home: Home) -> Record:
-    found = record.load(home.state)
-    assert found is not None
-    return found
-
-
-async def is_ready(home: Home) -> None:
-    await until(lambda: (found := record.load(home.state)) is not None and found.stage is Stage.READY)
 
 
 async def test_a_supervisor_that_is_killed_leaves_no_process(home: Home, start: Start) -> None:

@@ -12,7 +12,7 @@ import reverie_client
 from mesh.topology import load
 from ops.local.home import HomeError
 from ops.local.lifecycle import Phase
-from ops.local.plan import POSTGRES, stores, valkey_ids
+from ops.local.plan import FORKSERVER, POSTGRES, stores, valkey_ids
 from ops.local.platform import Platform
 from ops.local.valkey_cluster import HOST, parse
 from ops.local.zone import Zone
@@ -41,7 +41,7 @@ async def test_each_zone_has_an_edge_and_every_service(platform3: Platform) -> N
         (service, zone) for service in services for zone in ZONES
     }
     assert {one.name for one in status.processes} == {
-        POSTGRES, "mesh-a-0", "mesh-b-0", *valkey_ids(ZONES)
+        FORKSERVER, POSTGRES, "mesh-a-0", "mesh-b-0", *valkey_ids(ZONES)
     }  # fmt: skip
     edges = load(platform3.home.topology).edges
     assert [edge.zone for edge in edges] == list(platform3.zones) == list(ZONES)

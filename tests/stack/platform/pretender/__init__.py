@@ -1,0 +1,1 @@
+"""A module of ours that only pretends to be something."""

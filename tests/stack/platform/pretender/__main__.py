@@ -1,0 +1,26 @@
+"""Says in its log how it was started, shows that it is ready, and waits."""
+
+import gc
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+
+def main() -> None:
+    told = {
+        "argv": sys.argv[1:],
+        "collects": gc.isenabled(),
+        "directory": str(Path.cwd()),
+        "environment": sorted(os.environ),
+        "session": os.getsid(0) == os.getpid(),
+    }
+    sys.stdout.write(f"{json.dumps(told)}\n")
+    sys.stdout.flush()
+    Path(os.environ["FLAG"]).touch()
+    time.sleep(600)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""Children that nobody waits for."""
+
+import os
+import time
+
+from ops.local import procfs
+from ops.local.spawn import bury_strangers
+
+
+def dead_child() -> int:
+    """A child that has ended and was not waited for."""
+    if not (pid := os.fork()):
+        os._exit(3)
+    deadline = time.monotonic() + 5
+    while pid not in procfs.dead_children(os.getpid()):
+        assert time.monotonic() < deadline
+    return pid
+
+
+def test_dead_orphans_are_buried_and_those_that_somebody_waits_for_are_left() -> None:
+    stranger, known = dead_child(), dead_child()
+    bury_strangers([known])
+    dead = procfs.dead_children(os.getpid())
+    assert stranger not in dead
+    assert os.waitstatus_to_exitcode(os.waitpid(known, 0)[1]) == 3
