@@ -8,7 +8,7 @@ import pytest
 from ops.drills import checker
 from ops.drills.load import Load, Traffic, load
 from ops.drills.readback import what_is_there
-from ops.local.plan import EDGE_ID, MESH_ID, POSTGRES, VALKEY, instance_id, proxy_of
+from ops.local.plan import EDGE_ID, FORKSERVER, MESH_ID, POSTGRES, VALKEY, instance_id, proxy_of
 from ops.local.platform import Platform
 from services.catalog import SERVICES
 from tests.stack.servers import until
@@ -31,6 +31,7 @@ MAY_FAIL = {
 """How a call may end while something is away: nothing is said about the memory."""
 
 PROCESSES = (
+    FORKSERVER,
     POSTGRES,
     VALKEY,
     MESH_ID,

@@ -1,6 +1,7 @@
 """The database is away; Valkey is away, or flushed; a memory is poisonous."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -14,9 +15,12 @@ import pytest
 import pytest_asyncio
 
 import reverie_client
+from mesh import topology
 from ops.local import identity
-from ops.local.plan import POSTGRES, VALKEY, instance_id, stores
+from ops.local.embedders import Embedder
+from ops.local.plan import POSTGRES, VALKEY, Options, instance_id, stores
 from ops.local.platform import Platform
+from ops.local.processes import Plan
 from ops.local.valkey_cluster import HOST
 from reverie_client import NO_RETRY, Ids, NewMemory, RetryPolicy, User, methods
 from reverie_client.errors import StoreDown
@@ -159,9 +163,8 @@ async def test_a_backlog_is_analysed_though_valkey_was_flushed(platform: Platfor
 @asynccontextmanager
 async def poisoned(platform: Platform) -> AsyncIterator[None]:
     """A while in which another worker stands in the place of ours, with the environment of ours."""
-    environment = _environment(platform.processes()[ANALYSE])
     async with without(platform, ANALYSE):
-        process = _start_poisoned(platform, environment)
+        process = _start_poisoned(platform)
         try:
             yield
         finally:
@@ -170,16 +173,14 @@ async def poisoned(platform: Platform) -> AsyncIterator[None]:
     assert process.returncode == 0
 
 
-def _environment(pid: int) -> dict[str, str]:
-    entries = Path(f"/proc/{pid}/environ").read_text().split("\0")
-    return dict(entry.split("=", 1) for entry in entries if entry)
-
-
-def _start_poisoned(platform: Platform, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-    program = Path(__file__).with_name("poisoned_analyse.py")
-    with platform.home.log_of("poisoned").open("ab") as log:
+def _start_poisoned(platform: Platform) -> "subprocess.Popen[bytes]":
+    program, home = Path(__file__).with_name("poisoned_analyse.py"), platform.home
+    options = Options(embedder=Embedder.STATIC)
+    processes = Plan(home, options, topology.load(home.topology), *stores(home)).processes()
+    (worker,) = (spec for spec in processes if spec.name == ANALYSE)
+    with home.log_of("poisoned").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, str(program), POISON], env=environment, stdout=log, stderr=log
+            [sys.executable, str(program), POISON], env={**os.environ, **worker.env}, stdout=log, stderr=log
         )
 
 
