@@ -16,7 +16,8 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl
 def bound_to(parent: int) -> Callable[[], None]:
     """What a child calls, before it does anything, to be killed when its parent ends.
 
-    The *thread* that made it, to be exact. It takes no lock, so it may be called between fork and exec.
+    The *thread*, to be exact, that made it or that the kernel gave it to. It takes no lock, so it may be
+    called between fork and exec.
     """
 
     def bind() -> None:

@@ -239,7 +239,7 @@ def _probes(home: Home, form: Topology) -> dict[str, Probe]:
     postgres, nodes = plan.stores(home)
     meshes = plan.mesh_ids(plan.zones_in(form))
     return {
-        plan.FORKSERVER: probes.Listens(plan.fork_socket(home)),
+        plan.FORKSERVER: probes.ForkServerAnswers(plan.fork_socket(home)),
         plan.POSTGRES: postgres.ready,
         **{node.place.name: node.serves for node in nodes},
         **{name: probes.GrpcHealth(plan.mesh_socket(home, name)) for name in meshes},

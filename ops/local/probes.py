@@ -1,10 +1,10 @@
 """Ways to see that a process is ready: it does what it is there for, not only that it lives."""
 
 import asyncio
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from ops.local import forkserver
 from ops.local.postgres import Postgres
 from ops.local.valkey import Valkey
 
@@ -33,16 +33,14 @@ class GrpcHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class Listens:
-    """Somebody takes connections, of packets, on a Unix socket."""
+class ForkServerAnswers:
+    """The fork server has loaded what it is to copy, and answers."""
 
     socket: Path
 
     async def __call__(self) -> bool:
-        """OSError while nobody does."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as connection:
-            connection.connect(str(self.socket))
-        return True
+        """OSError while it does not."""
+        return await asyncio.to_thread(forkserver.answers, self.socket)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,10 @@ class ProcessSpec:
     name: str
     argv: tuple[str, ...]
     module: str = ""
-    """Of ours, if that is what `argv` runs: then a fork server may make it, which has it loaded already."""
+    """Of ours, if that is what `argv` runs: then the fork server may make it, which has it loaded already.
+
+    What of `env` has its effect while a process is loaded must then be the fork server's too.
+    """
     env: Mapping[str, str] = field(default_factory=dict)
     """Beside what every process gets: PATH, HOME, TMPDIR and the import path."""
     depends_on: tuple[str, ...] = ()
@@ -63,7 +66,7 @@ class ProcessSpec:
 
 
 def zone_of(process: str) -> str:
-    """The zone of a process, by its name; empty for what is in none: the database and its migration."""
+    """The zone of a process, by its name; empty for what is in none: database, migration, fork server."""
     parts = process.split("-")
     return parts[1] if len(parts) > 1 else ""
 

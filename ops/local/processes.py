@@ -87,7 +87,9 @@ class Plan:
             name=FORKSERVER,
             argv=(sys.executable, "-m", forkserver.__name__, str(socket), *modules),
             env={**_ONE_THREAD, **engine.ENVIRONMENT, **forkserver.ENVIRONMENT},
-            probe=probes.Listens(socket),
+            probe=probes.ForkServerAnswers(socket),
+            # It loads what all of them need.
+            start_within=timedelta(seconds=60),
             directory=self._home.instance(FORKSERVER),
         )
 

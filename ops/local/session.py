@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 from ops.local import control, lifecycle, logs, plan, procfs, record
+from ops.local.bond import adopt_orphans
 from ops.local.home import Endpoint, Home
 from ops.local.lifecycle import Proven, State
 from ops.local.process import ProcessSpec
 from ops.local.procfs import ProcessId
 from ops.local.record import ProcessRecord, Record, Stage
-from ops.local.spawn import Child, Spawner, bury_strangers
+from ops.local.spawn import Child, Spawner, bury, dead_strangers
 from ops.local.supervisor import Supervisor
 from services.runtime.clock import MonotonicClock, monotonic
 
@@ -56,6 +57,8 @@ class Session:
     async def run(self) -> Record:
         """Start, stay until asked to stop or until the start failed, and stop. The last record says which."""
         loop = asyncio.get_running_loop()
+        # A copy that the fork server makes is an orphan, and is to be ours.
+        adopt_orphans()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop)
         running = asyncio.create_task(self._supervisor.run())
@@ -110,9 +113,13 @@ class Session:
 
     async def _tidy(self) -> None:
         """Keep the logs of processes that run for long small, and dead orphans from staying."""
+        seen: set[int] = set()
         while True:
             await asyncio.sleep(_TIDY_EVERY)
-            bury_strangers([identity.pid for identity in self._ids.values()])
+            dead = dead_strangers([identity.pid for identity in self._ids.values()])
+            # Whoever does wait for one has done so by the second look.
+            bury(dead & seen)
+            seen = dead
             for name in self._supervisor.names:
                 await asyncio.to_thread(logs.trim, self._home.log_of(name))
 

@@ -1,21 +1,24 @@
 """Makes processes that end with the one that made them, however that ends."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ops.local import forkserver, procfs
-from ops.local.bond import adopt_orphans, bound_to
+from ops.local.bond import bound_to
 from ops.local.forkserver import Request
 from ops.local.process import ProcessSpec
+from services.runtime.clock import MonotonicClock, monotonic
 
 MARK = "REVERIE_SUPERVISED"
 """In the environment of every process that a supervisor makes: the root of its home."""
+SILENCE_SECONDS = 30.0
+"""For so long a fork server is not asked again that has let somebody wait in vain."""
 _INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "TZ", "PYTHONPATH", "REVERIE_PG_BIN", "REVERIE_VALKEY_BIN")
 
 
@@ -79,7 +82,12 @@ class Spawner:
     """Makes the processes of one home. Use it in the main thread: children end with the *thread*."""
 
     def __init__(
-        self, root: Path, log_of: Callable[[str], Path], fork_socket: Path, environ: Mapping[str, str]
+        self,
+        root: Path,
+        log_of: Callable[[str], Path],
+        fork_socket: Path,
+        environ: Mapping[str, str],
+        clock: MonotonicClock = monotonic,
     ) -> None:
         kept = {name: environ[name] for name in _INHERITED if name in environ}
         if path := kept.get("PYTHONPATH"):
@@ -90,24 +98,31 @@ class Spawner:
         self._environment = {**kept, MARK: str(root), "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
         self._log_of = log_of
         self._fork_socket = fork_socket
-        self._bind = bound_to(os.getpid())
-        adopt_orphans()
+        self._clock = clock
+        self._silent_until = float("-inf")
+        self._bond = bound_to(os.getpid())
 
     def __call__(self, spec: ProcessSpec) -> Child:
         """Make the process: in a session of its own, out of the terminal's reach. OSError if it can't be.
 
-        A module of ours is made by the fork server, while there is one.
+        A module of ours is made by the fork server, while it answers. That may take `ANSWERS_WITHIN`.
         """
         with self._log_of(spec.name).open("ab") as log:
-            if spec.module:
-                with contextlib.suppress(OSError):
-                    return Child(self._forked(spec, log))
-            return Child(self._executed(spec, log))
+            return Child(self._forked(spec, log) or self._executed(spec, log))
 
-    def _forked(self, spec: ProcessSpec, log: BinaryIO) -> _Process:
+    def _forked(self, spec: ProcessSpec, log: BinaryIO) -> _Process | None:
+        """A copy; None if there is no fork server for it, or it does not answer."""
+        if not spec.module or self._clock() < self._silent_until:
+            return None
         directory = str(spec.directory or Path.cwd())
         request = Request(spec.module, {**self._environment, **spec.env}, directory)
-        return _Forked(forkserver.ask(self._fork_socket, request, log.fileno()))
+        try:
+            return _Forked(forkserver.ask(self._fork_socket, request, log.fileno()))
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                self._silent_until = self._clock() + SILENCE_SECONDS
+            log.write(f"made without the fork server: {error}\n".encode())
+            return None
 
     def _executed(self, spec: ProcessSpec, log: BinaryIO) -> _Process:
         return subprocess.Popen(
@@ -118,20 +133,21 @@ class Spawner:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            umask=0o077,
-            preexec_fn=self._bind,  # noqa: PLW1509  (system calls alone; it takes no lock)
+            umask=forkserver.UMASK,
+            preexec_fn=self._bond,  # noqa: PLW1509  (system calls alone; it takes no lock)
         )
 
 
-def bury_strangers(known: Collection[int]) -> None:
-    """Waits for the dead among our children that nobody else does: orphans of those that are not ours.
+def dead_strangers(known: Collection[int]) -> set[int]:
+    """The children of ours that have ended and are not among the known ones: orphans that came to us."""
+    return {pid for pid in procfs.dead_children(os.getpid()) if pid not in known}
 
-    `known`: the numbers of those that somebody waits for.
-    """
-    for pid in procfs.dead_children(os.getpid()):
-        if pid not in known:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
+
+def bury(dead: Iterable[int]) -> None:
+    """Waits for children that have ended, for nobody else does."""
+    for pid in dead:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 def describe(code: int) -> str:

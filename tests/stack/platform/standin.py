@@ -16,7 +16,7 @@ from uuid import uuid4
 from ops.local import forkserver, plan
 from ops.local.home import Endpoint, Home
 from ops.local.operate import StartError
-from ops.local.probes import Listens
+from ops.local.probes import ForkServerAnswers
 from ops.local.process import Probe, ProcessSpec, RestartPolicy
 from ops.local.session import Session
 
@@ -57,7 +57,9 @@ def _as(behaviour: str, spec: ProcessSpec, home: Home, flag: Path) -> ProcessSpe
     if behaviour == "forkserver":
         socket = plan.fork_socket(home)
         socket.parent.mkdir(exist_ok=True)
-        spec = replace(spec, argv=(*python, forkserver.__name__, str(socket), MODULE), probe=Listens(socket))
+        spec = replace(
+            spec, argv=(*python, forkserver.__name__, str(socket), MODULE), probe=ForkServerAnswers(socket)
+        )
         return replace(spec, env=forkserver.ENVIRONMENT, start_within=within)
     if behaviour == "module":
         spec = replace(spec, argv=(*python, MODULE), module=MODULE, env={"FLAG": str(flag)})

@@ -3,18 +3,20 @@
 import json
 import os
 import signal
+import socket
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ops.local import leftovers, procfs
-from ops.local.forkserver import Request, ask
+from ops.local.forkserver import Request, answers, ask
 from ops.local.home import Home
 from ops.local.lifecycle import Phase
-from ops.local.plan import FORKSERVER
+from ops.local.plan import FORKSERVER, fork_socket
 from ops.local.platform import Platform
 from ops.local.record import ProcessRecord
-from ops.local.spawn import MARK
 from tests.stack.platform.standin import MODULE
 from tests.stack.platform.supervised import Start, is_ready, last
 from tests.stack.platform.waiting import until
@@ -39,24 +41,36 @@ async def came_back(home: Home, name: str, before: int) -> None:
     await until(lambda: known(home, name).phase is Phase.READY)
 
 
-async def test_a_copy_has_the_surroundings_of_a_process_of_its_own(home: Home, start: Start) -> None:
-    start(SERVER, "a=module")
-    await is_ready(home)
-    told = json.loads(home.log_of("a").read_text())
-    assert {MARK, "FLAG"} <= set(told.pop("environment"))
-    assert told == {"argv": [], "collects": True, "directory": str(home.run), "session": True}
+def told(home: Home, name: str) -> list[dict[str, Any]]:
+    """What each life of a module has said of itself."""
+    return [json.loads(line) for line in home.log_of(name).read_text().splitlines() if line.startswith("{")]
 
 
-async def test_a_copy_sees_nothing_of_the_fork_server_s_environment(home: Home, start: Start) -> None:
+def are_copies(home: Home, name: str) -> list[bool]:
+    """Whether each life was one of the fork server's."""
+    return [life["copy"] for life in told(home, name)]
+
+
+async def test_a_copy_is_in_the_surroundings_of_a_process_that_was_started_alone(
+    home: Home, start: Start
+) -> None:
     start(SERVER, "a=module")
     await is_ready(home)
-    assert "SPT_NOENV" not in json.loads(home.log_of("a").read_text())["environment"]
+    platform = Platform(home)
+    await platform.stop_process(FORKSERVER)
+    await came_back(home, "a", platform.kill("a"))
+    copy, alone = told(home, "a")
+    assert (copy.pop("copy"), alone.pop("copy")) == (True, False)
+    assert copy == alone
+    assert (copy["directory"], copy["session"], copy["collects"]) == (str(home.run), True, True)
+    assert "made without the fork server: " in home.log_of("a").read_text()
 
 
 async def test_a_copy_is_its_supervisor_s_child_and_looks_like_what_it_runs(home: Home, start: Start) -> None:
     supervisor = start(SERVER, "a=module")
     await is_ready(home)
     pids = Platform(home).processes()
+    assert are_copies(home, "a") == [True]
     assert procfs.parents()[pids["a"]] == supervisor.pid
     assert title(pids["a"]).endswith(f" -m {MODULE}")
     assert title(pids[FORKSERVER]) != title(pids["a"])
@@ -65,6 +79,7 @@ async def test_a_copy_is_its_supervisor_s_child_and_looks_like_what_it_runs(home
 async def test_copies_die_with_their_supervisor(home: Home, start: Start) -> None:
     supervisor = start(SERVER, "a=module", "b=module")
     await is_ready(home)
+    assert are_copies(home, "a") == are_copies(home, "b") == [True]
     assert len(leftovers.remaining(home)) == 3
     supervisor.kill()
     await until(lambda: not leftovers.remaining(home))
@@ -75,6 +90,7 @@ async def test_a_copy_that_is_killed_comes_back_and_is_counted(home: Home, start
     await is_ready(home)
     await came_back(home, "a", Platform(home).kill("a"))
     assert (known(home, "a").restarts, known(home, "a").reason) == (1, "killed by SIGKILL")
+    assert are_copies(home, "a") == [True, True]
 
 
 async def test_the_end_of_the_fork_server_is_the_end_of_nothing_else(home: Home, start: Start) -> None:
@@ -85,18 +101,12 @@ async def test_the_end_of_the_fork_server_is_the_end_of_nothing_else(home: Home,
     await came_back(home, FORKSERVER, platform.kill(FORKSERVER))
     assert platform.processes()["a"] == before["a"]
     await came_back(home, "a", platform.kill("a"))
+    assert are_copies(home, "a") == [True, True]
 
 
-async def test_without_a_fork_server_a_service_starts_all_the_same(home: Home, start: Start) -> None:
-    start(SERVER, "a=module")
-    await is_ready(home)
-    platform = Platform(home)
-    await platform.stop_process(FORKSERVER)
-    await came_back(home, "a", platform.kill("a"))
-    await platform.start_process(FORKSERVER)
-
-
-async def test_a_copy_that_comes_too_late_does_not_stay(home: Home, start: Start) -> None:
+async def test_a_copy_that_comes_too_late_ends_and_a_silent_fork_server_is_left_alone(
+    home: Home, start: Start
+) -> None:
     start(SERVER, "a=module")
     await is_ready(home)
     platform = Platform(home)
@@ -104,9 +114,24 @@ async def test_a_copy_that_comes_too_late_does_not_stay(home: Home, start: Start
     os.kill(server, signal.SIGSTOP)
     await came_back(home, "a", platform.kill("a"))
     os.kill(server, signal.SIGCONT)
-    # It has made the late one by the time at which it has made another.
-    await came_back(home, "a", platform.kill("a"))
+    # It takes one after the other: once it answers this, the late copy has been made.
+    assert answers(fork_socket(home))
     await until(lambda: len(leftovers.remaining(home)) == 2)
+    await came_back(home, "a", platform.kill("a"))
+    assert are_copies(home, "a") == [True, False, False]
+
+
+async def test_what_makes_no_sense_does_not_end_the_fork_server(home: Home, start: Start) -> None:
+    start(SERVER, "a=module")
+    await is_ready(home)
+    server = Platform(home).processes()[FORKSERVER]
+    for packet in (b"", b"{", b"[]", b'{"module": "a"}', json.dumps(asdict(Request("a", {}, "/"))).encode()):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.connect(str(fork_socket(home)))
+            connection.send(packet)
+            assert connection.recv(100) == b""
+    assert answers(fork_socket(home))
+    assert Platform(home).processes()[FORKSERVER] == server
 
 
 def test_who_asks_where_nobody_listens_hears_of_it(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import pytest
 from ops.drills import checker
 from ops.drills.load import Load, Traffic, load
 from ops.drills.readback import what_is_there
+from ops.local import forkserver
 from ops.local.plan import EDGE_ID, FORKSERVER, MESH_ID, POSTGRES, VALKEY, instance_id, proxy_of
 from ops.local.platform import Platform
+from ops.local.procfs import PROC
 from services.catalog import SERVICES
 from tests.stack.servers import until
 from tests.stack.whole.analysis import all_analysed, let_time_pass
@@ -85,3 +87,11 @@ async def more(working: Load) -> None:
 
 async def test_no_process_is_missing_from_the_test_above(platform: Platform) -> None:
     assert set(platform.processes()) == set(PROCESSES)
+
+
+async def test_services_and_control_planes_are_copies_of_the_fork_server(platform: Platform) -> None:
+    for name in (MESH_ID, *(instance_id(row.name) for row in SERVICES)):
+        await platform.restart(name)
+        # The kernel shows of a copy what its fork server was started with.
+        environment = (PROC / str(platform.processes()[name]) / "environ").read_bytes()
+        assert all(f"{key}={value}".encode() in environment for key, value in forkserver.ENVIRONMENT.items())

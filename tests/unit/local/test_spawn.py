@@ -4,13 +4,12 @@ import os
 import time
 
 from ops.local import procfs
-from ops.local.spawn import bury_strangers
+from ops.local.spawn import bury, dead_strangers
 
 
 def dead_child() -> int:
     """A child that has ended and was not waited for."""
-    if not (pid := os.fork()):
-        os._exit(3)
+    pid = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 3"], {})
     deadline = time.monotonic() + 5
     while pid not in procfs.dead_children(os.getpid()):
         assert time.monotonic() < deadline
@@ -19,7 +18,10 @@ def dead_child() -> int:
 
 def test_dead_orphans_are_buried_and_those_that_somebody_waits_for_are_left() -> None:
     stranger, known = dead_child(), dead_child()
-    bury_strangers([known])
-    dead = procfs.dead_children(os.getpid())
-    assert stranger not in dead
+    found = dead_strangers([known])
+    assert stranger in found
+    assert known not in found
+    bury([stranger])
+    bury([stranger])
+    assert stranger not in procfs.dead_children(os.getpid())
     assert os.waitstatus_to_exitcode(os.waitpid(known, 0)[1]) == 3

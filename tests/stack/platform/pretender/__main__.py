@@ -12,8 +12,10 @@ def main() -> None:
     told = {
         "argv": sys.argv[1:],
         "collects": gc.isenabled(),
+        "copy": "ops.local.forkserver" in sys.orig_argv,
         "directory": str(Path.cwd()),
-        "environment": sorted(os.environ),
+        # Python itself adds a locale where none is chosen.
+        "environment": {name: value for name, value in os.environ.items() if name != "LC_CTYPE"},
         "session": os.getsid(0) == os.getpid(),
     }
     sys.stdout.write(f"{json.dumps(told)}\n")
