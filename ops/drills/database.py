@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 _OF_AN_OWNER = ("analysis_due", "embeddings", "memories")
+_TRIES = 10
 
 
 @contextlib.asynccontextmanager
@@ -38,8 +39,24 @@ def owner_of(platform: Platform, user: str) -> UUID:
 
 
 async def forget(platform: Platform, users: Sequence[str]) -> None:
-    """Takes away the memories of users that nobody reads again."""
+    """Takes away the memories of users that nobody reads again, also while they are still analysed."""
     owners = [owner_of(platform, user) for user in users]
     async with connected(platform) as connection:
         for table in _OF_AN_OWNER:
+            await deleted(connection, table, owners)
+
+
+async def deleted(
+    connection: "asyncpg.Connection[asyncpg.Record]", table: str, owners: Sequence[UUID]
+) -> None:
+    """Deletes the rows of owners. Workers take rows in an order of their own, so it may be in their way."""
+    import asyncpg
+
+    for tries_left in reversed(range(_TRIES)):
+        try:
             await connection.execute(f"DELETE FROM {table} WHERE owner = ANY ($1)", owners)  # noqa: S608
+        except asyncpg.DeadlockDetectedError:
+            if not tries_left:
+                raise
+        else:
+            return
