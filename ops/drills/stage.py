@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from ops.drills.course import Course
 from ops.drills.drill import CannotRunError, Drill, Pace, chance_of
-from ops.drills.record import Record
+from ops.drills.record import Record, Verdict
 from ops.drills.sabotage import NothingToDamageError, Sabotage
 from ops.drills.scene import Scene
 from ops.local.embedders import Embedder
@@ -53,7 +54,10 @@ async def run(drills: Sequence[Drill], options: Options) -> AsyncGenerator[Recor
 
 
 async def take_place(drill: Drill, platform: Platform, options: Options, seed: int) -> Record:
-    """Runs one drill on a platform, once that is healthy. CannotRunError if it can't take place."""
+    """Runs one drill on a platform, once that is healthy. CannotRunError if it can't take place.
+
+    One that fails by itself has not held: those after it still have something to tell.
+    """
     scene = Scene(platform, chance_of(seed, drill.name), say)
     if options.zones not in {None, len(scene.zones)}:
         raise CannotRunError(f"the platform has {len(scene.zones)} zones, not {options.zones}")
@@ -64,9 +68,29 @@ async def take_place(drill: Drill, platform: Platform, options: Options, seed: i
     except TimeoutError as error:
         raise CannotRunError(f"the platform is {error}") from error
     try:
-        return await Course(drill, scene, options.pace, seed, options.sabotage).run()
+        return await told(Course(drill, scene, options.pace, seed, options.sabotage))
     except NothingToDamageError as error:
         raise CannotRunError(f"nothing to sabotage: {error}") from error
+
+
+async def told(course: Course) -> Record:
+    """The record of a course, also where that came to no end. NothingToDamageError, CannotRunError."""
+    try:
+        return await course.run()
+    except (NothingToDamageError, CannotRunError):
+        raise
+    except Exception as failure:  # noqa: BLE001  (whatever it is, it is no reason to lose the other drills)
+        say(traceback.format_exc())
+        zones = len(course.scene.zones)
+        return Record(
+            drill=course.drill.name,
+            zones=zones,
+            verdict=Verdict.FAIL,
+            hypothesis=course.drill.hypothesis.sentence(zones),
+            seed=course.seed,
+            proof={},
+            broken=(f"the drill itself failed: {failure!r}",),
+        )
 
 
 async def _turn(turn: tuple[int, Drill], platform: Platform, options: Options) -> Record:
