@@ -5,9 +5,11 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 from ops.bench import corpus, raw
@@ -19,7 +21,7 @@ from services.runtime import names
 from services.storage.database import Database
 
 _ROWS = 20_000
-_ROUNDS = 5
+_ROUNDS = 7
 _BATCH = 1000
 _BATCH_CALLERS = 2
 _FRAME = 100
@@ -31,6 +33,23 @@ _QUIET = 300
 _BEGUN_SECONDS = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Rows a second, one of each for a round."""
+
+    copy: list[float] = field(default_factory=list)
+    stream: list[float] = field(default_factory=list)
+    batch: list[float] = field(default_factory=list)
+
+    def middle(self) -> dict[str, float]:
+        """The middle one of each."""
+        return {name: median(rates) for name, rates in asdict(self).items()}
+
+    def over_copy(self, rates: Sequence[float]) -> float:
+        """The middle one of the rounds' ratios: a round's COPY had the machine as the rest of it had."""
+        return median(rate / copy for rate, copy in zip(rates, self.copy, strict=True))
+
+
 class Bulk:
     """The bench's bulk figures, over one platform."""
 
@@ -39,14 +58,14 @@ class Bulk:
         self._reverie: Reverie = place.reverie
         self._tenant = place.platform.endpoint.tenant
 
-    async def rates(self) -> dict[str, float]:
-        """Rows a second of COPY, of batches and of a stream, each the middle one of some rounds, in turn."""
-        found: dict[str, list[float]] = {"copy": [], "batch": [], "stream": []}
+    async def rates(self) -> "Rates":
+        """Of COPY, of a stream and of batches, in some rounds, in turn."""
+        rates = Rates()
         for turn in range(_ROUNDS):
-            found["copy"].append(await self._copy(f"bench-copy-{turn}"))
-            found["batch"].append(await self._batches(f"bench-batch-{turn}"))
-            found["stream"].append(await self._stream(f"bench-stream-{turn}"))
-        return {name: sorted(rates)[_ROUNDS // 2] for name, rates in found.items()}
+            rates.copy.append(await self._copy(f"bench-copy-{turn}"))
+            rates.stream.append(await self._stream(f"bench-stream-{turn}"))
+            rates.batch.append(await self._batches(f"bench-batch-{turn}"))
+        return rates
 
     async def beside(self, create: Call) -> dict[str, Latency]:
         """A create in a platform that does nothing else, and while two files of other owners are imported."""

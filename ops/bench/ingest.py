@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ops.bench import corpus, raw
-from ops.bench.bulk import Bulk
+from ops.bench.bulk import Bulk, Rates
 from ops.bench.measure import Latency, at_once, interleaved
 from ops.bench.record import Record
 from ops.bench.registry import Options
@@ -127,7 +127,7 @@ def _sizes(new: NewMemory) -> tuple[int, int]:
 class _Measured:
     alone: dict[str, Latency]
     loads: dict[int, dict[str, Latency]]
-    rates: dict[str, float]
+    rates: Rates
     beside: dict[str, Latency]
 
     def results(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class _Measured:
             "analyse": "stopped",
             "alone": _as_json(self.alone),
             **loads,
-            "rows_per_second": {name: round(rate) for name, rate in self.rates.items()},
+            "rows_per_second": {name: round(rate) for name, rate in self.rates.middle().items()},
             "beside_imports": _as_json(self.beside),
             "copy": raw.copy_statements(),
         }
@@ -146,8 +146,8 @@ class _Measured:
         ratios = {
             "accept_vs_floor": self.alone["create"].p50 / floor,
             **{f"accept{n}_vs_echo": load["create"].p50 / load["echo"].p50 for n, load in self.loads.items()},
-            "batch_vs_copy": self.rates["batch"] / self.rates["copy"],
-            "stream_vs_copy": self.rates["stream"] / self.rates["copy"],
+            "batch_vs_copy": self.rates.over_copy(self.rates.batch),
+            "stream_vs_copy": self.rates.over_copy(self.rates.stream),
             "accept_beside_bulk": self.beside["busy"].p50 / self.beside["quiet"].p50,
         }
         return {name: round(value, 3) for name, value in ratios.items()}
