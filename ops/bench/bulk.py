@@ -58,7 +58,7 @@ class Bulk:
         self._reverie: Reverie = place.reverie
         self._tenant = place.platform.endpoint.tenant
 
-    async def rates(self) -> "Rates":
+    async def rates(self) -> Rates:
         """Of COPY, of a stream and of batches, in some rounds, in turn."""
         rates = Rates()
         for turn in range(_ROUNDS):

@@ -49,17 +49,13 @@ def boot_id() -> str:
 
 def parents() -> dict[int, int]:
     """The parent of every process that there is."""
-    found = ((number, _stat(number)) for number in _numbers())
-    return {number: int(fields[_PARENT_FIELD]) for number, fields in found if fields}
+    return {number: int(fields[_PARENT_FIELD]) for number, fields in _stats()}
 
 
 def dead_children(pid: int) -> tuple[int, ...]:
     """The children of a process that have ended, and were not waited for."""
-    found = ((number, _stat(number)) for number in _numbers())
     return tuple(
-        number
-        for number, fields in found
-        if fields and fields[0] == "Z" and int(fields[_PARENT_FIELD]) == pid
+        number for number, fields in _stats() if fields[0] == "Z" and int(fields[_PARENT_FIELD]) == pid
     )
 
 
@@ -95,6 +91,13 @@ def marked(mark: str) -> tuple[int, ...]:
 
 def _numbers() -> Iterator[int]:
     return (int(entry) for entry in os.listdir(PROC) if entry.isdigit())  # noqa: PTH208  (names suffice)
+
+
+def _stats() -> Iterator[tuple[int, list[str]]]:
+    """Every process that there is, with its fields."""
+    for number in _numbers():
+        if (fields := _stat(number)) is not None:
+            yield number, fields
 
 
 def _environment(pid: int) -> bytes:

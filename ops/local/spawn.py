@@ -17,7 +17,7 @@ from services.runtime.clock import MonotonicClock, monotonic
 
 MARK = "REVERIE_SUPERVISED"
 """In the environment of every process that a supervisor makes: the root of its home."""
-SILENCE_SECONDS = 30.0
+_SILENCE_SECONDS = 30.0
 """For so long a fork server is not asked again that has let somebody wait in vain."""
 _INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "TZ", "PYTHONPATH", "REVERIE_PG_BIN", "REVERIE_VALKEY_BIN")
 
@@ -120,7 +120,7 @@ class Spawner:
             return _Forked(forkserver.ask(self._fork_socket, request, log.fileno()))
         except OSError as error:
             if isinstance(error, TimeoutError):
-                self._silent_until = self._clock() + SILENCE_SECONDS
+                self._silent_until = self._clock() + _SILENCE_SECONDS
             log.write(f"made without the fork server: {error}\n".encode())
             return None
 

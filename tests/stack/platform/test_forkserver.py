@@ -13,20 +13,13 @@ import pytest
 from ops.local import leftovers, procfs
 from ops.local.forkserver import Request, answers, ask
 from ops.local.home import Home
-from ops.local.lifecycle import Phase
 from ops.local.plan import FORKSERVER, fork_socket
 from ops.local.platform import Platform
-from ops.local.record import ProcessRecord
 from tests.stack.platform.standin import MODULE
-from tests.stack.platform.supervised import Start, is_ready, last
+from tests.stack.platform.supervised import Start, came_back, is_ready, known
 from tests.stack.platform.waiting import until
 
 SERVER = f"{FORKSERVER}=forkserver"
-
-
-def known(home: Home, name: str) -> ProcessRecord:
-    """A process as its supervisor knows it."""
-    return last(home).processes[name]
 
 
 def title(pid: int) -> str:
@@ -34,11 +27,11 @@ def title(pid: int) -> str:
     return (procfs.PROC / str(pid) / "cmdline").read_text().replace("\0", " ").strip()
 
 
-async def came_back(home: Home, name: str, before: int) -> None:
-    """Waits until a process runs that is not the one of before."""
-    platform = Platform(home)
-    await until(lambda: platform.processes().get(name, before) != before)
-    await until(lambda: known(home, name).phase is Phase.READY)
+async def running(home: Home, start: Start) -> Platform:
+    """A fork server and one copy."""
+    start(SERVER, "a=module")
+    await is_ready(home)
+    return Platform(home)
 
 
 def told(home: Home, name: str) -> list[dict[str, Any]]:
@@ -54,9 +47,7 @@ def are_copies(home: Home, name: str) -> list[bool]:
 async def test_a_copy_is_in_the_surroundings_of_a_process_that_was_started_alone(
     home: Home, start: Start
 ) -> None:
-    start(SERVER, "a=module")
-    await is_ready(home)
-    platform = Platform(home)
+    platform = await running(home, start)
     await platform.stop_process(FORKSERVER)
     await came_back(home, "a", platform.kill("a"))
     copy, alone = told(home, "a")
@@ -86,17 +77,14 @@ async def test_copies_die_with_their_supervisor(home: Home, start: Start) -> Non
 
 
 async def test_a_copy_that_is_killed_comes_back_and_is_counted(home: Home, start: Start) -> None:
-    start(SERVER, "a=module")
-    await is_ready(home)
-    await came_back(home, "a", Platform(home).kill("a"))
+    platform = await running(home, start)
+    await came_back(home, "a", platform.kill("a"))
     assert (known(home, "a").restarts, known(home, "a").reason) == (1, "killed by SIGKILL")
     assert are_copies(home, "a") == [True, True]
 
 
 async def test_the_end_of_the_fork_server_is_the_end_of_nothing_else(home: Home, start: Start) -> None:
-    start(SERVER, "a=module")
-    await is_ready(home)
-    platform = Platform(home)
+    platform = await running(home, start)
     before = platform.processes()
     await came_back(home, FORKSERVER, platform.kill(FORKSERVER))
     assert platform.processes()["a"] == before["a"]
@@ -107,9 +95,7 @@ async def test_the_end_of_the_fork_server_is_the_end_of_nothing_else(home: Home,
 async def test_a_copy_that_comes_too_late_ends_and_a_silent_fork_server_is_left_alone(
     home: Home, start: Start
 ) -> None:
-    start(SERVER, "a=module")
-    await is_ready(home)
-    platform = Platform(home)
+    platform = await running(home, start)
     server = platform.processes()[FORKSERVER]
     os.kill(server, signal.SIGSTOP)
     await came_back(home, "a", platform.kill("a"))
@@ -122,16 +108,15 @@ async def test_a_copy_that_comes_too_late_ends_and_a_silent_fork_server_is_left_
 
 
 async def test_what_makes_no_sense_does_not_end_the_fork_server(home: Home, start: Start) -> None:
-    start(SERVER, "a=module")
-    await is_ready(home)
-    server = Platform(home).processes()[FORKSERVER]
+    platform = await running(home, start)
+    server = platform.processes()[FORKSERVER]
     for packet in (b"", b"{", b"[]", b'{"module": "a"}', json.dumps(asdict(Request("a", {}, "/"))).encode()):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
             connection.connect(str(fork_socket(home)))
             connection.send(packet)
             assert connection.recv(100) == b""
     assert answers(fork_socket(home))
-    assert Platform(home).processes()[FORKSERVER] == server
+    assert platform.processes()[FORKSERVER] == server
 
 
 def test_who_asks_where_nobody_listens_hears_of_it(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ops.local.platform import Platform
 from ops.local.ports import LOOPBACK, Reservation
 from ops.local.record import Record, Stage
 from ops.local.zone import Zone
-from tests.stack.platform.supervised import Start, is_ready, last
+from tests.stack.platform.supervised import Start, came_back, is_ready, known, last
 from tests.stack.platform.waiting import until
 
 
@@ -124,11 +124,9 @@ async def test_what_is_killed_comes_back_and_is_counted(home: Home, start: Start
     start("a", "b")
     await is_ready(home)
     platform = Platform(home)
-    pid = platform.kill("a")
-    await until(lambda: platform.processes().get("a", pid) != pid)
-    await until(lambda: last(home).processes["a"].phase is Phase.READY)
-    assert last(home).processes["a"].restarts == 1
-    assert last(home).processes["a"].reason == "killed by SIGKILL"
+    await came_back(home, "a", platform.kill("a"))
+    assert known(home, "a").restarts == 1
+    assert known(home, "a").reason == "killed by SIGKILL"
 
 
 async def test_what_fails_after_the_start_is_tried_for_ever_or_at_once_on_request(
