@@ -57,7 +57,9 @@ class Listing(Generic[Item]):
 
 
 def page_request(request: Request, page_token: str) -> Request:
-    """The request for the page of a token: a copy, since pages may be asked for at once."""
+    """The request for the page of a token: a copy, since pages may be asked for at once; itself for none."""
+    if not page_token:
+        return request
     asked = type(request)()
     asked.CopyFrom(request)
     asked.page_token = page_token

@@ -99,9 +99,7 @@ class ReadService(read_pb2_grpc.StorageReadServiceServicer):
         response = read_pb2.ListMemoriesResponse()
         analysis = _by_memory(found)
         _put(response.memories, user, _living(rows[:size], state), analysis)
-        listed = len(response.memories)
-        if response.ByteSize() > timeline.PAGE_BYTES:
-            listed = timeline.fitting(response.memories)
+        listed = timeline.fitting(response)
         del response.memories[listed:]
         if 0 < listed < len(rows):
             response.next_page_token = self._next(request, owner, state, rows[listed - 1])

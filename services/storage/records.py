@@ -48,7 +48,8 @@ def put(message: memory_pb2.Memory, user: str, row: "Record", start: int = 0) ->
     """Fill an empty message with the memory in a row: the price of a page, so field by field, in one go."""
     (
         id_, revision, create_time, update_time, occurred_at, occurred_offset, precision, kind, text,
-        conversation, speaker, position, *rest,
+        conversation, speaker, position, occurred_until, language, place, latitude, longitude,
+        labels, people, attachments,
     ) = row[start : start + MEMORY_COLUMNS]  # fmt: skip
     message.name = f"users/{user}/memories/{id_}"
     message.text = text
@@ -57,12 +58,12 @@ def put(message: memory_pb2.Memory, user: str, row: "Record", start: int = 0) ->
     message.revision = revision
     message.etag = etag(revision)
     time = message.occurred_at
-    time.seconds, rest_of_second = divmod(occurred_at, 1_000_000)
-    if rest_of_second:
+    time.seconds = occurred_at // 1_000_000
+    if rest_of_second := occurred_at % 1_000_000:
         time.nanos = rest_of_second * 1_000
     time = message.create_time
-    time.seconds, rest_of_second = divmod(create_time, 1_000_000)
-    if rest_of_second:
+    time.seconds = create_time // 1_000_000
+    if rest_of_second := create_time % 1_000_000:
         time.nanos = rest_of_second * 1_000
     if conversation is not None:
         source = message.source
@@ -71,35 +72,14 @@ def put(message: memory_pb2.Memory, user: str, row: "Record", start: int = 0) ->
         message.occurred_utc_offset.seconds = occurred_offset * 60
     if update_time is not None:
         put_instant(message.update_time, update_time)
-    if rest != _NOTHING:
-        _put_rest(message, *rest)
-
-
-def _put_rest(
-    message: memory_pb2.Memory,
-    occurred_until: int | None,
-    language: str | None,
-    place: str | None,
-    latitude: float | None,
-    longitude: float | None,
-    labels: Sequence[str] | None,
-    people: Sequence[str] | None,
-    attachments: str | None,
-) -> None:
-    """Put what few memories have."""
     if occurred_until is not None:
         put_instant(message.occurred_until, occurred_until)
     if language:
         message.language = language
     if place is not None:
         _put_place(message.place, place, latitude, longitude)
-    if labels:
-        message.labels.extend(labels)
-    if people:
-        message.people.extend(people)
-    if attachments is not None:
-        for one in json.loads(attachments):
-            message.attachments.add(**dict(zip(_ATTACHMENT, one, strict=True)))
+    if labels or people or attachments:
+        _put_lists(message, labels or (), people or (), attachments)
 
 
 def embedding_fields(model: int, revision: int, dimensions: int) -> Fields:
@@ -160,8 +140,6 @@ def array_literal(texts: Sequence[str]) -> str | None:
     return "{" + ",".join(quoted) + "}"
 
 
-_NOTHING: list[object] = [None] * 8
-"""Of a row what `_put_rest` puts, where there is none of it."""
 _ATTACHMENT = ("object", "media_type", "size", "digest")
 
 
@@ -179,3 +157,12 @@ def _put_place(place: memory_pb2.Place, name: str, latitude: float | None, longi
         place.latitude = latitude
     if longitude is not None:
         place.longitude = longitude
+
+
+def _put_lists(
+    message: memory_pb2.Memory, labels: Sequence[str], people: Sequence[str], attachments: str | None
+) -> None:
+    message.labels.extend(labels)
+    message.people.extend(people)
+    for one in json.loads(attachments) if attachments else ():
+        message.attachments.add(**dict(zip(_ATTACHMENT, one, strict=True)))
