@@ -12,6 +12,9 @@ CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 1.0
 """Commands that block must do so for less: a node that froze is given up after as long."""
 
+_CLOSED_UNDER_IT = (RuntimeError, AttributeError)
+"""What uvloop, and the driver, say of a connection that ends while a command, or its greeting, is sent."""
+
 
 def connect(nodes: str, password_file: Path | None) -> "RedisCluster":
     """A client of the cluster that one of these nodes (`host:port,host:port`) belongs to; a single one, too.
@@ -37,7 +40,7 @@ def connect(nodes: str, password_file: Path | None) -> "RedisCluster":
 
 @asynccontextmanager
 async def attempt(client: "RedisCluster") -> AsyncIterator[None]:
-    """For commands, which are tried once; one of `failures` if they fail.
+    """For commands, and for nothing else; they are tried once, and one of `failures` is raised if they fail.
 
     After a failure that is not a refusal the cluster is looked at anew, so that the next commands go to
     whoever took over. By itself the client would go on to ask a dead node where a key is.
@@ -47,6 +50,9 @@ async def attempt(client: "RedisCluster") -> AsyncIterator[None]:
     try:
         await client.initialize()
         yield
+    except _CLOSED_UNDER_IT as error:
+        await close(client)
+        raise ConnectionError(f"the connection to Valkey was closed: {error}") from error
     except failures() as error:
         if not isinstance(error, ResponseError) or isinstance(error, ClusterDownError):
             await close(client)
