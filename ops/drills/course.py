@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from ops.drills.sabotage import Sabotage, Saboteur
 from ops.drills.scene import Scene
 from ops.drills.steady import quiet, until_steady
 from ops.drills.watch import Watch
+from ops.local.record import ProcessRecord
 from reverie_client import ReverieError
 from services.runtime.clock import MonotonicClock, monotonic
 
@@ -71,6 +72,12 @@ class Reckoning:
         return [self.obstacle] if self.findings is None else [str(one) for one in self.findings[:_SHOWN]]
 
 
+def by_themselves(fault: Fault, ended: Mapping[str, str]) -> list[str]:
+    """Those that ended though nothing befell them: calls may have gone well all the same."""
+    meant = set(fault.victims) if fault.ends else set()
+    return [f"{name} ended by itself: {how}" for name, how in ended.items() if name not in meant]
+
+
 def judged(record: Record, hypothesis: Hypothesis, broken: Iterable[str] = ()) -> Record:
     """The record with its verdict: what was broken already, and what the hypothesis says of it."""
     found = (*broken, *hypothesis.broken(record))
@@ -88,9 +95,12 @@ class Course:
     sabotage: Sabotage | None
     clock: MonotonicClock = monotonic
     moments: Moments = field(default_factory=Moments)
+    known: Mapping[str, ProcessRecord] = field(default_factory=dict)
+    """Every process as it was before."""
 
     async def run(self) -> Record:
         """The record. The platform must be healthy."""
+        self.known = self.scene.known()
         async with contextlib.AsyncExitStack() as stack:
             working = await stack.enter_async_context(
                 load(self.scene.platform, self.drill.traffic, self.seed, clock=self.clock)
@@ -207,6 +217,7 @@ class Course:
             yield "nothing shows that the fault took place"
         if self.moments.stuck:
             yield self.moments.stuck
+        yield from by_themselves(fault, self.scene.ended_since(self.known))
         if self.moments.recovered is None:
             for trouble in self.moments.troubles[:_SHOWN]:
                 yield f"still not well: {trouble}"

@@ -30,6 +30,8 @@ class Fault(ABC):
 
     victims: Sequence[str]
     """The processes that it befalls."""
+    ends: bool = True
+    """Whether victims may end by it. No other process may, in any drill."""
     fell_at: float | None = None
     """When it befell them, where something went before; None: as soon as it was asked to strike."""
     recovers_from: float | None = None
@@ -208,6 +210,8 @@ class Restarted(Fault):
 
     A unit is a process, or a service with its proxy, which is restarted while the service is away.
     """
+
+    ends = False
 
     def __init__(self, scene: Scene, units: Sequence[Sequence[str]], within: timedelta) -> None:
         self.victims = [name for unit in units for name in unit]

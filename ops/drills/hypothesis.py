@@ -110,4 +110,7 @@ def _listed(parts: list[str]) -> str:
     return " and ".join((", ".join(parts[:-1]), parts[-1])) if len(parts) > 1 else parts[0]
 
 
-_ALWAYS = "of what was acknowledged nothing is lost, doubled, changed, resurrected or read stale"
+_ALWAYS = (
+    "no other process ends, and of what was acknowledged nothing is lost, doubled, changed, resurrected or "
+    "read stale"
+)

@@ -67,8 +67,8 @@ def test_the_sentence_is_made_from_the_limits() -> None:
     assert HYPOTHESIS.sentence(3) == (
         "Given a healthy platform under 220 calls/s in three zones, when a service is killed, then no call "
         "fails, no gap between OK answers is longer than 1 s and all is healthy and the load back at its "
-        "rate within 15 s; of what was acknowledged nothing is lost, doubled, changed, resurrected or read "
-        "stale."
+        "rate within 15 s; no other process ends, and of what was acknowledged nothing is lost, doubled, "
+        "changed, resurrected or read stale."
     )
 
 
