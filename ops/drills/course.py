@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ops.drills import checker, measure
+from ops.drills.bystanders import Bystanders
 from ops.drills.checker import Damage, Finding
 from ops.drills.drill import Drill, Pace
 from ops.drills.faults import Account, Fault
@@ -19,7 +20,6 @@ from ops.drills.sabotage import Sabotage, Saboteur
 from ops.drills.scene import Scene
 from ops.drills.steady import quiet, until_steady
 from ops.drills.watch import Watch
-from ops.local.record import ProcessRecord
 from reverie_client import ReverieError
 from services.runtime.clock import MonotonicClock, monotonic
 
@@ -72,12 +72,6 @@ class Reckoning:
         return [self.obstacle] if self.findings is None else [str(one) for one in self.findings[:_SHOWN]]
 
 
-def by_themselves(fault: Fault, ended: Mapping[str, str]) -> list[str]:
-    """Those that ended though nothing befell them: calls may have gone well all the same."""
-    meant = set(fault.victims) if fault.ends else set()
-    return [f"{name} ended by itself: {how}" for name, how in ended.items() if name not in meant]
-
-
 def judged(record: Record, hypothesis: Hypothesis, broken: Iterable[str] = ()) -> Record:
     """The record with its verdict: what was broken already, and what the hypothesis says of it."""
     found = (*broken, *hypothesis.broken(record))
@@ -95,12 +89,11 @@ class Course:
     sabotage: Sabotage | None
     clock: MonotonicClock = monotonic
     moments: Moments = field(default_factory=Moments)
-    known: Mapping[str, ProcessRecord] = field(default_factory=dict)
-    """Every process as it was before."""
+    bystanders: Bystanders = field(init=False)
 
     async def run(self) -> Record:
         """The record. The platform must be healthy."""
-        self.known = self.scene.known()
+        self.bystanders = Bystanders(self.scene)
         async with contextlib.AsyncExitStack() as stack:
             working = await stack.enter_async_context(
                 load(self.scene.platform, self.drill.traffic, self.seed, clock=self.clock)
@@ -193,6 +186,8 @@ class Course:
         moments, zones = self.moments, len(self.scene.zones)
         figures = measure.figures(working.calls, Window(moments.begun, moments.ended))
         proof = {**fault.proof(), "noticed_by": watch.noticed_by or None, "errors": figures.errors}
+        if logged := self._faults():
+            proof["logged"] = logged
         fields = figures.as_fields()
         fields["acknowledged"] += reckoning.account.acknowledged
         fell = fault.fell_at or moments.struck
@@ -211,13 +206,20 @@ class Course:
         )
         return judged(record, self.drill.hypothesis, [*self._not_shown(fault), *reckoning.words()])
 
+    def _faults(self) -> list[str]:
+        """The first of what services took for faults of their own; a person is told, too."""
+        found = self.bystanders.faults()[:_SHOWN]
+        for line in found:
+            self.scene.say(line)
+        return found
+
     def _not_shown(self, fault: Fault) -> Iterator[str]:
         """What the figures alone don't say."""
         if not fault.took_place():
             yield "nothing shows that the fault took place"
         if self.moments.stuck:
             yield self.moments.stuck
-        yield from by_themselves(fault, self.scene.ended_since(self.known))
+        yield from self.bystanders.ended(fault)
         if self.moments.recovered is None:
             for trouble in self.moments.troubles[:_SHOWN]:
                 yield f"still not well: {trouble}"

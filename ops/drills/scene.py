@@ -1,6 +1,6 @@
 """Where a drill takes place, seen from outside: which processes there are, and how each of them is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -61,14 +61,6 @@ class Scene:
         """Every process as its supervisor knows it."""
         found = record.load(self.platform.home.state)
         return dict(found.processes) if found else {}
-
-    def ended_since(self, before: Mapping[str, ProcessRecord]) -> dict[str, str]:
-        """Those that ended without being asked to, and were started again; and how each ended last."""
-        return {
-            name: now.reason
-            for name, now in self.known().items()
-            if name in before and now.restarts > before[name].restarts
-        }
 
     def is_ready(self, name: str) -> bool:
         """Whether its supervisor has seen it ready."""

@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ops.local.home import Home, HomeError
 
@@ -89,17 +90,33 @@ class Follower:
 
 def pretty(line: str) -> str:
     """A line for people: our services write JSON, the others what they like."""
-    try:
-        entry = json.loads(line)
-        if not isinstance(entry, dict) or "event" not in entry:
-            return line
-    except ValueError:
+    entry = _entry(line)
+    if not entry:
         return line
     time = str(entry.get("timestamp", ""))[11:23]
     rest = " ".join(f"{key}={_value(value)}" for key, value in entry.items() if key not in _HIDDEN)
     parts = (time, f"{entry.get('level', ''):7}", str(entry["event"]), rest)
     trace = f"\n{_value(entry['exception'])}" if "exception" in entry else ""
     return " ".join(part for part in parts if part) + trace
+
+
+def fault_in(line: str) -> str:
+    """What one of our processes says in a line that it takes for a fault of its own; else nothing."""
+    entry = _entry(line)
+    if entry.get("level") != "error":
+        return ""
+    raised: dict[str, Any] = next(iter(entry.get("exception", ())), {})
+    told = (entry["event"], raised.get("exc_type"), raised.get("exc_value"))
+    return ": ".join(str(part) for part in told if part)
+
+
+def _entry(line: str) -> dict[str, Any]:
+    """What a line of our services says; empty for others' lines."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) and "event" in entry else {}
 
 
 def _value(value: object) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from ops.drills import crowd
-from ops.drills.course import by_themselves
 from ops.drills.crowd import Arrive, Saturate
 from ops.drills.faults import Frozen, Killed, Restarted
 from ops.drills.measure import Call
@@ -96,26 +95,6 @@ async def test_a_kill_is_shown_by_the_signal_that_ended_the_process_and_by_anoth
             }
         ]
     }
-
-
-async def test_a_process_that_ends_though_nothing_befell_it_is_told() -> None:
-    platform = Platform()
-    scene = scene_of(platform)
-    before = scene.known()
-    assert scene.ended_since(before) == {}
-    platform.now = living(11, restarts=1, reason="exit status 1")
-    ended = scene.ended_since(before)
-
-    assert by_themselves(Killed(scene, [NAME]), ended) == []
-    assert by_themselves(Killed(scene, ["edge-a-0"]), ended) == [f"{NAME} ended by itself: exit status 1"]
-
-
-async def test_a_process_that_is_restarted_may_not_end_by_itself() -> None:
-    platform = Restarting()
-    scene = scene_of(platform)
-    restarted = Restarted(scene, [[NAME]], timedelta(seconds=1))
-
-    assert by_themselves(restarted, {NAME: "exit status 1"}) == [f"{NAME} ended by itself: exit status 1"]
 
 
 @pytest.mark.parametrize(

@@ -93,3 +93,18 @@ def test_lines_of_our_services_are_made_readable() -> None:
 @pytest.mark.parametrize("line", ["", "plain text", "[1]", "7", '{"no": "event"}', "{broken"])
 def test_lines_of_others_stay_as_they_are(line: str) -> None:
     assert logs.pretty(line) == line
+
+
+def test_a_fault_of_a_service_is_its_line_of_level_error() -> None:
+    raised = [{"exc_type": "KeyError", "exc_value": "'x'", "frames": []}, {"exc_type": "OSError"}]
+    line = {"event": "a handler failed", "level": "error", "method": "/a/B", "exception": raised}
+    assert logs.fault_in(json.dumps(line)) == "a handler failed: KeyError: 'x'"
+    assert logs.fault_in('{"event": "topology refused", "level": "error"}') == "topology refused"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"event": "serving", "level": "info"}', '{"level": "error"}', "[error] what a proxy says", "[1]", ""],
+)
+def test_other_lines_are_no_fault_of_a_service(line: str) -> None:
+    assert logs.fault_in(line) == ""
