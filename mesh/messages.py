@@ -11,8 +11,10 @@ from betterproto2 import Message
 def remember() -> None:
     """Work out once for each class of message what types its fields have, and what checks their values.
 
-    Values are checked as before, and the bytes stay the same. A process calls it once.
+    Values are checked as before, and the bytes stay the same. To do it again does nothing.
     """
+    if Message._validate is _validate:  # noqa: SLF001
+        return
     types = cache(Message._type_hints.__func__)  # type: ignore[attr-defined]  # noqa: SLF001
     Message._type_hints = classmethod(types)  # type: ignore[assignment,arg-type,method-assign]  # noqa: SLF001
     Message._validate = _validate  # type: ignore[assignment,method-assign]  # noqa: SLF001

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from services.catalog import Table
 from services.runtime import files
 
 TRUST_DOMAIN = "reverie.local"
@@ -99,6 +100,37 @@ class Topology:
     def of(self, service: str) -> tuple[Instance, ...]:
         """The instances of a service, in the order of the file."""
         return tuple(instance for instance in self.instances if instance.service == service)
+
+
+def example(table: Table) -> Topology:
+    """One instance of every service and one edge, none of which is there."""
+    there = Path("/nowhere")
+    instances = tuple(
+        Instance(
+            id=f"{row.name}-a-0",
+            service=row.name,
+            zone="a",
+            address="127.0.0.1",
+            port=port if row.apis else 0,
+            app_socket=there / row.name / "app.sock",
+            egress_socket=there / row.name / "egress.sock",
+            admin_socket=there / row.name / "admin.sock",
+            certificate=there / row.name / "cert.pem",
+            key=there / row.name / "key.pem",
+        )
+        for port, row in enumerate(table, 1024)
+    )
+    edge = Edge(
+        id=f"{EDGE}-a-0",
+        zone="a",
+        address="127.0.0.1",
+        public_port=8443,
+        operator_port=8444,
+        admin_socket=there / EDGE / "admin.sock",
+        certificate=there / EDGE / "cert.pem",
+        key=there / EDGE / "key.pem",
+    )
+    return Topology(instances, (edge,), ca=there / "ca.pem", jwks=there / "jwks.json")
 
 
 def _claims(topology: Topology) -> list[tuple[str, str]]:

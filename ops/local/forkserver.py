@@ -120,9 +120,14 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _loaded(module: str) -> Program:
-    """Loads all that a package's `__main__` imports; its own code is kept, to run as `__main__` in copies."""
+    """Loads all that a package's `__main__` imports; its own code is kept, to run as `__main__` in copies.
+
+    Where it has a function `prepare`, that does beforehand what every copy would do at its start.
+    """
     name = f"{module}.__main__"
-    importlib.import_module(name)
+    prepare = getattr(importlib.import_module(name), "prepare", None)
+    if prepare is not None:
+        prepare()
     spec = sys.modules.pop(name).__spec__
     assert spec is not None
     code = cast("InspectLoader", spec.loader).get_code(name)

@@ -44,7 +44,7 @@ def are_copies(home: Home, name: str) -> list[bool]:
     return [life["copy"] for life in told(home, name)]
 
 
-async def test_a_copy_is_in_the_surroundings_of_a_process_that_was_started_alone(
+async def test_a_copy_is_prepared_and_in_the_surroundings_of_a_process_that_was_started_alone(
     home: Home, start: Start
 ) -> None:
     platform = await running(home, start)
@@ -52,6 +52,7 @@ async def test_a_copy_is_in_the_surroundings_of_a_process_that_was_started_alone
     await came_back(home, "a", platform.kill("a"))
     copy, alone = told(home, "a")
     assert (copy.pop("copy"), alone.pop("copy")) == (True, False)
+    assert (copy.pop("prepared"), alone.pop("prepared")) == ([True], [])
     assert copy == alone
     assert (copy["directory"], copy["session"], copy["collects"]) == (str(home.run), True, True)
     assert "made without the fork server: " in home.log_of("a").read_text()

@@ -7,6 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+from tests.stack.platform.pretender import preparations
+
+
+def prepare() -> None:
+    """What a fork server does before it makes copies."""
+    preparations.append(os.getpid())
+
 
 def main() -> None:
     told = {
@@ -16,6 +23,7 @@ def main() -> None:
         "directory": str(Path.cwd()),
         # Python itself adds a locale where none is chosen.
         "environment": {name: value for name, value in os.environ.items() if name != "LC_CTYPE"},
+        "prepared": [number != os.getpid() for number in preparations],
         "session": os.getsid(0) == os.getpid(),
     }
     sys.stdout.write(f"{json.dumps(told)}\n")
